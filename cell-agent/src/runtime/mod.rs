@@ -1,0 +1,164 @@
+//! The boundary between the agent and whatever runs containers.
+//!
+//! The trait has the warm path in it: an instance is first *reserved* (everything that does not
+//! depend on its command: root, limits, mounts, a first process that waits), then *armed* (the
+//! launcher receives command and environment and starts the app). A cold start is reserve + arm.
+//! A runtime never decides anything: no retries, no restarts, no policy.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+pub mod docker;
+
+/// The name of one container: the guid of one start of one instance.
+pub type ContainerName = cfx_protocol::id::InstanceGuid;
+
+/// What to reserve.
+#[derive(Debug, Clone)]
+pub struct Reservation {
+    pub name: ContainerName,
+    pub hostname: String,
+    pub root: RootFs,
+    /// Set for stacks: the user of this instance alone. None: the image's own user.
+    pub user: Option<User>,
+    pub limits: ContainerLimits,
+    pub mounts: Vec<Mount>,
+    /// Kept with the container and handed back by `adopt`.
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub enum RootFs {
+    /// A stack by name; the root is read-only.
+    Stack(String),
+    /// A docker image; pulled when it is not there.
+    Image { reference: String, credentials: Option<(String, String)> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ContainerLimits {
+    pub memory_bytes: u64,
+    /// Relative weight, 2..=262144 as in cgroup v1 `cpu.shares`.
+    pub cpu_shares: u64,
+    pub pids: u32,
+    pub fds: u32,
+}
+
+/// A bind mount from the cell into the container.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    pub source: PathBuf,
+    pub target: PathBuf,
+    pub read_only: bool,
+}
+
+/// A container that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub name: ContainerName,
+    /// The runtime's own id.
+    pub id: String,
+    /// Pid of the launcher in the cell's pid namespace; none when it has ended.
+    pub pid: Option<i32>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What the image asks for, where the spec leaves it open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub working_dir: String,
+    pub user: String,
+    pub exposed_ports: Vec<u16>,
+}
+
+/// How a container ended, as the runtime knows it. The launcher's own record in the slot, when
+/// there is one, is more exact and wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitRecord {
+    /// 128 + n for signal n.
+    pub status: i32,
+    pub out_of_memory: bool,
+}
+
+/// One reading of a container's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// CPU time used since the start.
+    pub cpu: Duration,
+    pub memory_bytes: u64,
+    pub pids: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Term,
+    Kill,
+}
+
+/// A runtime failed to do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The runtime does not answer; whatever runs keeps running.
+    #[error("{runtime} did not answer within {after:?} while asked to {action}")]
+    Deadline { runtime: &'static str, action: &'static str, after: Duration },
+    #[error("{runtime} is not reachable: {detail}")]
+    Unreachable { runtime: &'static str, detail: String },
+    /// The image or stack is not there and cannot be had; retrying does not help.
+    #[error("{what} is not available: {detail}")]
+    NoRoot { what: String, detail: String },
+    #[error("there is no container {0}")]
+    NoContainer(ContainerName),
+    #[error("{runtime} failed to {action}: {detail}")]
+    Failed { runtime: &'static str, action: &'static str, detail: String },
+}
+
+/// Runs containers. Every call has its own deadline and may be repeated.
+#[async_trait]
+pub trait Runtime: Send + Sync + std::fmt::Debug {
+    /// `docker` or `sandbox`.
+    fn name(&self) -> &'static str;
+
+    /// Answers quickly when the runtime can do work.
+    async fn ping(&self) -> Result<(), RuntimeError>;
+
+    /// The stacks that this cell can offer.
+    async fn stacks(&self) -> Result<Vec<String>, RuntimeError>;
+
+    /// Make the image available and tell what it asks for.
+    async fn image(&self, reference: &str, credentials: Option<(&str, &str)>) -> Result<ImageDefaults, RuntimeError>;
+
+    /// Make the container and start its first process, which waits for its command.
+    /// Reserving a name that is there already answers with what is there.
+    async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError>;
+
+    /// Send a signal to the first process, which passes TERM on to the app.
+    async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError>;
+
+    /// How it ended; none while it runs.
+    async fn exit_record(&self, name: ContainerName) -> Result<Option<ExitRecord>, RuntimeError>;
+
+    async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError>;
+
+    /// All containers of this cell, running or ended.
+    async fn adopt(&self) -> Result<Vec<Container>, RuntimeError>;
+
+    /// End it if it runs and leave nothing of it. Releasing what is not there succeeds.
+    async fn release(&self, name: ContainerName) -> Result<(), RuntimeError>;
+
+    /// Names of containers as they end. Hints: one may be missing or come twice, so the agent
+    /// also looks at `exit_record` by itself. One receiver per runtime.
+    fn exits(&self) -> mpsc::Receiver<ContainerName>;
+}

@@ -1,0 +1,1 @@
+//! Wire types of the Cloud Foundry v3 API, one file per resource.
