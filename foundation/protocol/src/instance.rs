@@ -107,8 +107,8 @@ impl fmt::Display for CrashReason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event:?} may not happen to an instance that is {state:?}")]
 pub struct Illegal {
-    pub state: InstanceState,
-    pub event: InstanceEvent,
+    pub state: Box<InstanceState>,
+    pub event: Box<InstanceEvent>,
 }
 
 impl InstanceState {
@@ -151,8 +151,8 @@ impl InstanceState {
             (S::Stopping { .. } | S::Gone, E::Gone) => S::Gone,
             _ => {
                 return Err(Illegal {
-                    state: self.clone(),
-                    event,
+                    state: Box::new(self.clone()),
+                    event: Box::new(event),
                 });
             }
         };

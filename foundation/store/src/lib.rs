@@ -1,1 +1,10 @@
+//! Durable state of a cfx component: load, atomic commit, watch, lease, with revisions as in etcd.
+//!
+//! One contract (`contract`), several backends: `memory` for tests and the simulator, `sled` for a
+//! single controller. Nothing here knows what the keys mean, and nothing here decides anything.
 
+pub mod store;
+pub mod commit;
+pub mod watch;
+pub mod lease;
+pub mod memory;
