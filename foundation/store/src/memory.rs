@@ -84,7 +84,9 @@ impl State {
 
     fn apply(&mut self, commit: Commit) -> Result<Revision, CommitError> {
         for op in &commit.ops {
-            if let Op::Put { lease: Some(id), .. } = op
+            if let Op::Put {
+                lease: Some(id), ..
+            } = op
                 && !self.leases.exists(*id)
             {
                 return Err(CommitError::NoLease(*id));

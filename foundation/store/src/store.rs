@@ -104,8 +104,14 @@ pub enum StoreError {
         detail: String,
         restore_command: String,
     },
-    #[error("the store at {path} was written by a newer cfx (format {found}, this one knows {known})")]
-    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "the store at {path} was written by a newer cfx (format {found}, this one knows {known})"
+    )]
+    NewerFormat {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
     #[error("no space left for the store: {detail}")]
     NoSpace { detail: String },
     #[error("opening the store at {path} took longer than {seconds} s")]

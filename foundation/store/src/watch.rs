@@ -85,9 +85,9 @@ impl WatchStream {
                 self.seen = batch.revision;
                 Ok(batch)
             }
-            None if self.lagged.load(Ordering::Acquire) => Err(WatchError::Compacted {
-                current: self.seen,
-            }),
+            None if self.lagged.load(Ordering::Acquire) => {
+                Err(WatchError::Compacted { current: self.seen })
+            }
             None => Err(WatchError::Closed),
         }
     }
