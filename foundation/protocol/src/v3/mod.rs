@@ -1,1 +1,3 @@
 //! Wire types of the Cloud Foundry v3 API, one file per resource.
+
+pub mod platform;
