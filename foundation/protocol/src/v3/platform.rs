@@ -4,6 +4,7 @@
 //! the others are for administrators.
 //!
 //! ```text
+//! GET  /                                     links.cfx = {href: ".../cfx/v1", meta: CfxMeta}
 //! GET  /cfx/v1/status                       PlatformStatus
 //! GET  /cfx/v1/cells                        CellList
 //! GET  /cfx/v1/why/{app_guid}[?index=N]     Why
@@ -20,6 +21,18 @@ use crate::cell::{Capacity, CellUsage};
 use crate::generation::Token;
 use crate::id::{AppGuid, CellGuid, ClusterGuid, InstanceGuid, RouterGuid};
 use crate::link::Role;
+
+/// `links.cfx.meta` of the API's root: what anyone may know, so that URLs of apps can be printed
+/// with the port that the routers listen on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CfxMeta {
+    pub version: String,
+    /// Ports that people reach the routers by; none when not served.
+    #[serde(default)]
+    pub http_port: Option<u16>,
+    #[serde(default)]
+    pub https_port: Option<u16>,
+}
 
 /// `GET /cfx/v1/status`: the platform on one page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
