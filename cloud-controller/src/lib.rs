@@ -1,1 +1,7 @@
+//! The cloud controller: the platform's API, its state, and the loop that makes it true.
+//!
+//! Arrows inside: `api -> actions -> state -> store`, `convergence -> planner, state, cells`,
+//! `routing -> state`; nothing imports `api`.
 
+pub mod cells;
+pub mod state;

@@ -1,0 +1,47 @@
+//! One attempt to stage a package. While it is `Staging` the convergence keeps a run-once
+//! assignment for it; its outcome ends it.
+
+use cfx_protocol::id::{AppGuid, BuildGuid, DropletGuid, PackageGuid, UserGuid};
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+use super::app::Lifecycle;
+use super::intent::Intent;
+use super::meta::Meta;
+use super::table::guid_record;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    pub guid: BuildGuid,
+    pub app: AppGuid,
+    pub package: PackageGuid,
+    pub state: BuildState,
+    /// `Id - message`, as the CLI prints it.
+    pub error: Option<String>,
+    /// Chosen when the build begins; a droplet record exists once it is staged.
+    pub droplet: DropletGuid,
+    pub lifecycle: Lifecycle,
+    pub memory_mb: u32,
+    pub disk_mb: u32,
+    pub created_by: BuildCreator,
+    /// Where it is staged; none until it is placed.
+    pub intent: Option<Intent>,
+    pub meta: Meta,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildCreator {
+    pub guid: UserGuid,
+    pub name: String,
+    pub email: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum BuildState {
+    Staging,
+    Staged,
+    Failed,
+}
+
+guid_record!(Build, BuildGuid, "build", self => [Link::BuildsOf(self.app.0)]);
