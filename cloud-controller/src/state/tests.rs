@@ -31,10 +31,8 @@ fn space(n: u128, organization: u128) -> Space {
 }
 
 fn memory() -> Arc<MemoryStore> {
-    Arc::new(MemoryStore::new(
-        ClusterGuid::NIL,
-        Arc::new(|| Duration::ZERO),
-    ))
+    let clock = cfx_store::lease::Monotonic::new(|| Duration::ZERO);
+    Arc::new(MemoryStore::new(ClusterGuid::NIL, clock))
 }
 
 #[tokio::test]
