@@ -99,13 +99,33 @@ impl Leases {
         self.leases.contains_key(&id)
     }
 
-    /// Ends a lease; its keys are to be deleted in one commit.
-    pub(crate) fn end(&mut self, id: LeaseId) -> Result<Vec<String>, LeaseError> {
+    /// The keys that go with a lease.
+    pub(crate) fn keys(&self, id: LeaseId) -> Result<Vec<String>, LeaseError> {
+        let lease = self.leases.get(&id).ok_or(LeaseError::Ended(id))?;
+        Ok(lease.keys.iter().cloned().collect())
+    }
+
+    /// Ends a lease whose keys were deleted.
+    pub(crate) fn end(&mut self, id: LeaseId) -> Result<(), LeaseError> {
         let lease = self.leases.remove(&id).ok_or(LeaseError::Ended(id))?;
         for key in &lease.keys {
             self.of_key.remove(key);
         }
-        Ok(lease.keys.into_iter().collect())
+        Ok(())
+    }
+
+    /// Takes over which key hangs on which lease, as the disk has it.
+    pub(crate) fn adopt(&mut self, leased: Vec<(String, u64)>) {
+        self.of_key.clear();
+        for lease in self.leases.values_mut() {
+            lease.keys.clear();
+        }
+        for (key, id) in leased {
+            if let Some(lease) = self.leases.get_mut(&LeaseId(id)) {
+                lease.keys.insert(key.clone());
+                self.of_key.insert(key, LeaseId(id));
+            }
+        }
     }
 
     /// Leases whose time is over.

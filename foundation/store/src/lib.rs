@@ -3,8 +3,15 @@
 //! One contract (`contract`), several backends: `memory` for tests and the simulator, `sled` for a
 //! single controller. Nothing here knows what the keys mean, and nothing here decides anything.
 
+pub mod store;
+
+pub mod backup;
 pub mod commit;
 pub mod lease;
 pub mod memory;
-pub mod store;
+pub mod sled;
 pub mod watch;
+
+mod codec;
+#[cfg(test)]
+mod contract;

@@ -67,10 +67,15 @@ impl MemoryStore {
 impl State {
     fn expire(&mut self, now: Duration) {
         for id in self.leases.due(now) {
-            if let Ok(keys) = self.leases.end(id) {
-                self.delete(keys);
-            }
+            // It was just there.
+            drop(self.end_lease(id));
         }
+    }
+
+    fn end_lease(&mut self, id: LeaseId) -> Result<(), LeaseError> {
+        let keys = self.leases.keys(id)?;
+        self.delete(keys);
+        self.leases.end(id)
     }
 
     fn delete(&mut self, keys: Vec<String>) {
@@ -162,10 +167,7 @@ impl Store for MemoryStore {
     }
 
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), LeaseError> {
-        let mut state = self.at_work()?;
-        let keys = state.leases.end(lease)?;
-        state.delete(keys);
-        Ok(())
+        self.at_work()?.end_lease(lease)
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -174,4 +176,23 @@ impl Store for MemoryStore {
         state.feed.close();
         Ok(())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::contract::{Fixture, TestTime, contract_tests};
+
+    async fn open() -> Fixture {
+        let time = TestTime::default();
+        Fixture {
+            store: Arc::new(MemoryStore::new(ClusterGuid::NIL, time.clock())),
+            time,
+            _folder: None,
+        }
+    }
+
+    contract_tests!(open);
 }

@@ -168,6 +168,14 @@ impl Feed {
         }
     }
 
+    /// Revisions came about that watchers did not hear of: all must list again.
+    pub(crate) fn reset(&mut self, revision: Revision) {
+        for watcher in &self.watchers {
+            watcher.lagged.store(true, Ordering::Release);
+        }
+        *self = Self::new(revision);
+    }
+
     /// Ends every stream with `Closed`.
     pub(crate) fn close(&mut self) {
         self.watchers.clear();
