@@ -3,5 +3,6 @@
 //! Arrows inside: `api -> actions -> state -> store`, `convergence -> planner, state, cells`,
 //! `routing -> state`; nothing imports `api`.
 
+pub mod actions;
 pub mod cells;
 pub mod state;

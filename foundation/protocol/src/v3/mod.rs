@@ -1,3 +1,4 @@
 //! Wire types of the Cloud Foundry v3 API, one file per resource.
 
 pub mod platform;
+pub mod resource;
