@@ -6,13 +6,16 @@
 //! A runtime never decides anything: no retries, no restarts, no policy.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+pub mod cgroup;
 pub mod docker;
+mod etc;
 
 /// The name of one container: the guid of one start of one instance.
 pub type ContainerName = cfx_protocol::id::InstanceGuid;
@@ -27,6 +30,12 @@ pub struct Reservation {
     pub user: Option<User>,
     pub limits: ContainerLimits,
     pub mounts: Vec<Mount>,
+    /// The instance's slot on the cell, which the runtime mounts where the launcher looks for it.
+    pub slot: PathBuf,
+    /// Its address in the cell's network, for its own `/etc/hosts`; none without a network.
+    pub address: Option<IpAddr>,
+    /// Where its names are resolved: the cell's resolver.
+    pub nameserver: Option<IpAddr>,
     /// Kept with the container and handed back by `adopt`.
     pub labels: BTreeMap<String, String>,
 }
@@ -36,7 +45,10 @@ pub enum RootFs {
     /// A stack by name; the root is read-only.
     Stack(String),
     /// A docker image; pulled when it is not there.
-    Image { reference: String, credentials: Option<(String, String)> },
+    Image {
+        reference: String,
+        credentials: Option<(String, String)>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +81,7 @@ pub struct Container {
     /// The runtime's own id.
     pub id: String,
     /// Pid of the launcher in the cell's pid namespace; none when it has ended.
-    pub pid: Option<i32>,
+    pub pid: Option<u32>,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -98,8 +110,12 @@ pub struct ExitRecord {
 pub struct Sample {
     /// CPU time used since the start.
     pub cpu: Duration,
+    /// The working set: what the container holds without page cache that could be dropped.
     pub memory_bytes: u64,
     pub pids: u32,
+    /// Processes of the container that the kernel killed at its memory limit. When it rises while
+    /// the app lives, a part of the app is gone.
+    pub oom_kills: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,16 +129,27 @@ pub enum Signal {
 pub enum RuntimeError {
     /// The runtime does not answer; whatever runs keeps running.
     #[error("{runtime} did not answer within {after:?} while asked to {action}")]
-    Deadline { runtime: &'static str, action: &'static str, after: Duration },
+    Deadline {
+        runtime: &'static str,
+        action: &'static str,
+        after: Duration,
+    },
     #[error("{runtime} is not reachable: {detail}")]
-    Unreachable { runtime: &'static str, detail: String },
+    Unreachable {
+        runtime: &'static str,
+        detail: String,
+    },
     /// The image or stack is not there and cannot be had; retrying does not help.
     #[error("{what} is not available: {detail}")]
     NoRoot { what: String, detail: String },
     #[error("there is no container {0}")]
     NoContainer(ContainerName),
     #[error("{runtime} failed to {action}: {detail}")]
-    Failed { runtime: &'static str, action: &'static str, detail: String },
+    Failed {
+        runtime: &'static str,
+        action: &'static str,
+        detail: String,
+    },
 }
 
 /// Runs containers. Every call has its own deadline and may be repeated.
@@ -138,7 +165,11 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn stacks(&self) -> Result<Vec<String>, RuntimeError>;
 
     /// Make the image available and tell what it asks for.
-    async fn image(&self, reference: &str, credentials: Option<(&str, &str)>) -> Result<ImageDefaults, RuntimeError>;
+    async fn image(
+        &self,
+        reference: &str,
+        credentials: Option<(&str, &str)>,
+    ) -> Result<ImageDefaults, RuntimeError>;
 
     /// Make the container and start its first process, which waits for its command.
     /// Reserving a name that is there already answers with what is there.

@@ -1,0 +1,74 @@
+//! What instances stand on besides their container: addresses and volumes.
+//!
+//! A trait, because tests and the simulation have neither loop devices nor a bridge. Every call is
+//! by name and may be repeated, so that a fresh agent can clear away what a dead one left.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use cfx_protocol::actual::Address;
+use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
+
+use crate::runtime::Container;
+use crate::volume::VolumeSpec;
+
+/// The folders of an instance that it may write to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Mounted at `/home/vcap`.
+    pub home: PathBuf,
+    /// Mounted at `/tmp`.
+    pub tmp: PathBuf,
+    /// The slot's folder.
+    pub slot: PathBuf,
+}
+
+/// The machine could not give what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {detail}")]
+pub struct GroundError {
+    pub action: &'static str,
+    pub detail: String,
+}
+
+/// Addresses and volumes of one cell.
+#[async_trait]
+pub trait Ground: Send + Sync + std::fmt::Debug {
+    /// The address of an assignment; the same until it is freed. `known` is the one it had before
+    /// this agent started. `port` is the first that it listens on.
+    async fn lease(
+        &self,
+        assignment: AssignmentGuid,
+        known: Option<Address>,
+        port: u16,
+    ) -> Result<Address, GroundError>;
+
+    /// Put the container where its address is.
+    async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError>;
+
+    /// Let go of the address. Freeing what is not leased succeeds.
+    async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError>;
+
+    /// Assignments that hold an address, perhaps since before this agent started.
+    async fn leases(&self) -> Result<BTreeMap<AssignmentGuid, Address>, GroundError>;
+
+    /// Make a volume; one of the same name is replaced.
+    async fn make_volume(&self, spec: VolumeSpec) -> Result<Disk, GroundError>;
+
+    /// The volume of this name, if it is whole.
+    async fn volume(&self, name: InstanceGuid) -> Result<Option<Disk>, GroundError>;
+
+    /// Bytes used on it.
+    async fn volume_used(&self, name: InstanceGuid) -> Result<u64, GroundError>;
+
+    /// Releasing what is not there succeeds.
+    async fn release_volume(&self, name: InstanceGuid) -> Result<(), GroundError>;
+
+    /// Volumes of which anything is left.
+    async fn volumes(&self) -> Result<Vec<InstanceGuid>, GroundError>;
+
+    /// The cell as its instances see it; none without a network of its own.
+    fn gateway(&self) -> Option<IpAddr>;
+}

@@ -1,0 +1,263 @@
+//! The life of one container: create, start, look, kill, remove. Each step may be repeated.
+
+use std::collections::HashMap;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder,
+};
+use futures_util::stream::{StreamExt, TryStreamExt};
+
+use super::spec::{LABEL_CELL, LABEL_INSTANCE, container_name, own_labels};
+use super::{Docker, call, spec};
+use crate::runtime::cgroup::Groups;
+use crate::runtime::{
+    Container, ContainerName, ExitRecord, Reservation, RootFs, RuntimeError, Signal, etc,
+};
+
+/// Containers looked at together while adopting: the daemon answers from memory.
+const ADOPT_TOGETHER: usize = 16;
+
+impl Docker {
+    pub(super) async fn create_and_start(
+        &self,
+        reservation: &Reservation,
+    ) -> Result<Container, RuntimeError> {
+        let name = container_name(reservation.name);
+        if !self.exists(&name).await? {
+            self.create(reservation, &name).await?;
+        }
+        let started = call::plain(
+            "start a container",
+            call::START,
+            self.engine.start_container(&name, None),
+        )
+        .await?;
+        match started {
+            Ok(()) => {}
+            // Started before, by an agent that did not live to see it.
+            Err(error) if call::status(&error) == Some(304) => {}
+            Err(error) => return Err(call::failed("start a container", &error)),
+        }
+        let about = self.inspect(reservation.name).await?;
+        let container = container(reservation.name, &about);
+        if let Some(groups) = container.pid.map(Groups::of).and_then(Result::ok) {
+            self.groups.lock().insert(reservation.name, groups);
+        }
+        Ok(container)
+    }
+
+    async fn create(&self, reservation: &Reservation, name: &str) -> Result<(), RuntimeError> {
+        let (image, root_mounts) = match &reservation.root {
+            RootFs::Stack(stack) => self.stack_image(stack).await?,
+            RootFs::Image { reference, .. } => (reference.clone(), Vec::new()),
+        };
+        let directory = self.etc_directory(reservation.name);
+        let files = etc::write(&directory, reservation).map_err(|error| RuntimeError::Failed {
+            runtime: super::NAME,
+            action: "write an instance's files",
+            detail: error.to_string(),
+        })?;
+        let mut mounts = root_mounts;
+        mounts.extend(files);
+        mounts.extend(spec::platform_mounts(&self.config.launcher, reservation));
+        mounts.extend(reservation.mounts.iter().cloned());
+        let body = spec::create_body(self.config.cell, reservation, &image, mounts);
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let action = "create a container";
+        let created = call::plain(
+            action,
+            call::CREATE,
+            self.engine.create_container(Some(options), body),
+        )
+        .await?;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) => match call::status(&error) {
+                // Made between our look and our wish, by a call that was given up too early.
+                Some(409) => Ok(()),
+                Some(404) => Err(RuntimeError::NoRoot {
+                    what: image,
+                    detail: error.to_string(),
+                }),
+                _ => Err(call::failed(action, &error)),
+            },
+        }
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, RuntimeError> {
+        let action = "look for a container";
+        let found = call::plain(
+            action,
+            call::INSPECT,
+            self.engine.inspect_container(name, None),
+        );
+        match found.await? {
+            Ok(_) => Ok(true),
+            Err(error) if call::status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(call::failed(action, &error)),
+        }
+    }
+
+    async fn inspect(&self, name: ContainerName) -> Result<ContainerInspectResponse, RuntimeError> {
+        let id = container_name(name);
+        let action = "inspect a container";
+        call::plain(
+            action,
+            call::INSPECT,
+            self.engine.inspect_container(&id, None),
+        )
+        .await?
+        .map_err(|error| no_container(name, action, &error))
+    }
+
+    pub(super) async fn pid(&self, name: ContainerName) -> Result<Option<u32>, RuntimeError> {
+        Ok(pid(self.inspect(name).await?.state.as_ref()))
+    }
+
+    pub(super) async fn ended(
+        &self,
+        name: ContainerName,
+    ) -> Result<Option<ExitRecord>, RuntimeError> {
+        let state = self.inspect(name).await?.state.unwrap_or_default();
+        if is_alive(&state) {
+            return Ok(None);
+        }
+        let status = state.exit_code.unwrap_or_default();
+        Ok(Some(ExitRecord {
+            status: i32::try_from(status).unwrap_or(i32::MAX),
+            out_of_memory: state.oom_killed.unwrap_or(false),
+        }))
+    }
+
+    pub(super) async fn kill(
+        &self,
+        name: ContainerName,
+        signal: Signal,
+    ) -> Result<(), RuntimeError> {
+        let id = container_name(name);
+        let action = "signal a container";
+        let options = KillContainerOptionsBuilder::default()
+            .signal(match signal {
+                Signal::Term => "SIGTERM",
+                Signal::Kill => "SIGKILL",
+            })
+            .build();
+        let sent = call::plain(
+            action,
+            call::KILL,
+            self.engine.kill_container(&id, Some(options)),
+        );
+        match sent.await? {
+            Ok(()) => Ok(()),
+            // It has ended already, which is what a signal is for.
+            Err(error) if call::status(&error) == Some(409) => Ok(()),
+            Err(error) => Err(no_container(name, action, &error)),
+        }
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Container>, RuntimeError> {
+        let label = format!("{LABEL_CELL}={}", self.config.cell);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&HashMap::from([("label", vec![label])]))
+            .build();
+        let listed = call::bounded(
+            "list containers",
+            call::LIST,
+            self.engine.list_containers(Some(options)),
+        )
+        .await?;
+        let names = listed.into_iter().filter_map(|one| {
+            let guid = one.labels?.remove(LABEL_INSTANCE)?;
+            guid.parse::<ContainerName>().ok()
+        });
+        let found: Vec<Option<Container>> = futures_util::stream::iter(names)
+            .map(|name| async move {
+                match self.inspect(name).await {
+                    Ok(about) => Ok(Some(container(name, &about))),
+                    // Removed since it was listed.
+                    Err(RuntimeError::NoContainer(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
+            .buffer_unordered(ADOPT_TOGETHER)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    pub(super) async fn remove(&self, name: ContainerName) -> Result<(), RuntimeError> {
+        let id = container_name(name);
+        let action = "remove a container";
+        // `v`: volumes that the image declares are made without anybody asking for them.
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        let removed = call::plain(
+            action,
+            call::REMOVE,
+            self.engine.remove_container(&id, Some(options)),
+        );
+        match removed.await? {
+            Ok(()) => {}
+            Err(error) if call::status(&error) == Some(404) => {}
+            // Another call is at it.
+            Err(error) if call::status(&error) == Some(409) => {}
+            Err(error) => return Err(call::failed(action, &error)),
+        }
+        match std::fs::remove_dir_all(self.etc_directory(name)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(RuntimeError::Failed {
+                runtime: super::NAME,
+                action: "remove an instance's files",
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    fn etc_directory(&self, name: ContainerName) -> std::path::PathBuf {
+        self.config.directory.join("etc").join(name.to_string())
+    }
+}
+
+fn container(name: ContainerName, about: &ContainerInspectResponse) -> Container {
+    let labels = about
+        .config
+        .as_ref()
+        .and_then(|config| config.labels.as_ref())
+        .map(own_labels)
+        .unwrap_or_default();
+    Container {
+        name,
+        id: about.id.clone().unwrap_or_default(),
+        pid: pid(about.state.as_ref()),
+        labels,
+    }
+}
+
+fn pid(state: Option<&ContainerState>) -> Option<u32> {
+    let state = state.filter(|state| is_alive(state))?;
+    u32::try_from(state.pid?).ok().filter(|pid| *pid != 0)
+}
+
+/// A container that was never started has not ended either.
+fn is_alive(state: &ContainerState) -> bool {
+    use bollard::models::ContainerStateStatusEnum as Status;
+    match state.status {
+        Some(Status::EXITED | Status::DEAD | Status::REMOVING) => false,
+        Some(_) => true,
+        None => state.running.unwrap_or(false),
+    }
+}
+
+fn no_container(name: ContainerName, action: &'static str, error: &Error) -> RuntimeError {
+    match call::status(error) {
+        Some(404) => RuntimeError::NoContainer(name),
+        _ => call::failed(action, error),
+    }
+}

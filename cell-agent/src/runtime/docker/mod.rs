@@ -1,0 +1,153 @@
+//! The Docker Engine as a runtime. The only place that speaks to it.
+//!
+//! Every call has its own deadline, so that a hanging daemon is seen and never waited for. The
+//! engine only holds containers: output, environment, addresses and counters do not pass through
+//! it, no port is published, and it never restarts anything.
+
+mod call;
+mod container;
+mod events;
+mod host_stack;
+mod image;
+mod spec;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cfx_process::clock::Clock;
+use cfx_process::supervisor::Supervisor;
+use cfx_protocol::id::CellGuid;
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, mpsc};
+
+use super::cgroup::Groups;
+use super::{
+    Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
+    Sample, Signal,
+};
+
+/// Where Debian's engine listens.
+pub const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
+
+/// The name that errors and registrations carry.
+const NAME: &str = "docker";
+
+#[derive(Debug, Clone)]
+pub struct DockerConfig {
+    pub socket: PathBuf,
+    /// Containers carry it as a label: two cells may share one engine.
+    pub cell: CellGuid,
+    /// The launcher on this machine, from `slot::launcher::install`.
+    pub launcher: PathBuf,
+    /// Where the runtime keeps the small files it mounts; only root may reach it.
+    pub directory: PathBuf,
+    /// Offer the stack made of this machine's own folders: for local use.
+    pub host_stack: bool,
+}
+
+/// One engine, seen from one cell.
+#[derive(Debug)]
+pub struct Docker {
+    config: DockerConfig,
+    engine: bollard::Docker,
+    host_stack: OnceCell<host_stack::HostStack>,
+    groups: Mutex<HashMap<ContainerName, Groups>>,
+    exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
+}
+
+impl Docker {
+    /// Connect and agree on a version of the API.
+    pub async fn connect(
+        config: DockerConfig,
+        supervisor: &Supervisor,
+        clock: Clock,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        let engine = call::connect(&config.socket).await?;
+        let exits = events::follow(engine.clone(), config.cell, supervisor, clock);
+        Ok(Arc::new(Self {
+            config,
+            engine,
+            host_stack: OnceCell::new(),
+            groups: Mutex::default(),
+            exits: Mutex::new(Some(exits)),
+        }))
+    }
+
+    /// The counters' place, found once for each container.
+    async fn groups(&self, name: ContainerName) -> Result<Groups, RuntimeError> {
+        if let Some(groups) = self.groups.lock().get(&name) {
+            return Ok(groups.clone());
+        }
+        let pid = self.pid(name).await?;
+        let groups = pid.map(Groups::of).and_then(Result::ok);
+        let groups = groups.ok_or(RuntimeError::NoContainer(name))?;
+        self.groups.lock().insert(name, groups.clone());
+        Ok(groups)
+    }
+}
+
+#[async_trait]
+impl Runtime for Docker {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn ping(&self) -> Result<(), RuntimeError> {
+        call::bounded("answer", call::PING, self.engine.ping())
+            .await
+            .map(drop)
+    }
+
+    async fn stacks(&self) -> Result<Vec<String>, RuntimeError> {
+        self.list_stacks().await
+    }
+
+    async fn image(
+        &self,
+        reference: &str,
+        credentials: Option<(&str, &str)>,
+    ) -> Result<ImageDefaults, RuntimeError> {
+        self.ensure_image(reference, credentials).await
+    }
+
+    async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {
+        self.create_and_start(reservation).await
+    }
+
+    async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError> {
+        self.kill(name, signal).await
+    }
+
+    async fn exit_record(&self, name: ContainerName) -> Result<Option<ExitRecord>, RuntimeError> {
+        self.ended(name).await
+    }
+
+    async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
+        let groups = self.groups(name).await?;
+        groups.sample().map_err(|_| {
+            // Ended: its groups are gone. Another start has another name, but the same name may
+            // have been reserved anew after a release.
+            self.groups.lock().remove(&name);
+            RuntimeError::NoContainer(name)
+        })
+    }
+
+    async fn adopt(&self) -> Result<Vec<Container>, RuntimeError> {
+        self.list().await
+    }
+
+    async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
+        self.groups.lock().remove(&name);
+        self.remove(name).await
+    }
+
+    fn exits(&self) -> mpsc::Receiver<ContainerName> {
+        // Taken twice, the second one is closed: hints go to one receiver.
+        self.exits
+            .lock()
+            .take()
+            .unwrap_or_else(|| mpsc::channel(1).1)
+    }
+}
