@@ -1,4 +1,17 @@
 //! Wire types of the Cloud Foundry v3 API, one file per resource.
 
-pub mod platform;
 pub mod resource;
+
+pub mod app;
+pub mod build;
+pub mod deployment;
+pub mod domain;
+pub mod droplet;
+pub mod manifest;
+pub mod package;
+pub mod platform;
+pub mod process;
+pub mod route;
+pub mod service_credential_binding;
+pub mod service_instance;
+pub mod task;
