@@ -6,6 +6,7 @@ use cfx_protocol::id::{AppGuid, DropletGuid, SpaceGuid};
 use serde::{Deserialize, Serialize};
 
 use super::meta::Meta;
+use super::package::BlobFacts;
 use super::table::guid_record;
 use super::{Link, Record};
 
@@ -19,6 +20,9 @@ pub struct App {
     pub current_droplet: Option<DropletGuid>,
     pub environment: BTreeMap<String, String>,
     pub features: BTreeMap<String, bool>,
+    /// The newest build cache of each stack.
+    #[serde(default)]
+    pub build_caches: BTreeMap<String, BlobFacts>,
     pub meta: Meta,
 }
 

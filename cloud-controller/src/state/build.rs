@@ -1,6 +1,9 @@
 //! One attempt to stage a package. While it is `Staging` the convergence keeps a run-once
 //! assignment for it; its outcome ends it.
 
+use std::collections::BTreeMap;
+
+use cfx_protocol::desired::StagingWork;
 use cfx_protocol::id::{AppGuid, BuildGuid, DropletGuid, PackageGuid, UserGuid};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +24,15 @@ pub struct Build {
     /// Chosen when the build begins; a droplet record exists once it is staged.
     pub droplet: DropletGuid,
     pub lifecycle: Lifecycle,
+    /// The order for the cell, fixed when the build began; none for docker, which needs no cell.
+    #[serde(default)]
+    pub work: Option<StagingWork>,
+    /// The user's variables (staging group under app) when the build began.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// VCAP_SERVICES at the time, as JSON text.
+    #[serde(default)]
+    pub vcap_services: String,
     pub memory_mb: u32,
     pub disk_mb: u32,
     pub created_by: BuildCreator,

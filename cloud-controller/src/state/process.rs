@@ -25,6 +25,10 @@ pub struct Process {
     /// Grows when running instances must be replaced: restart, restage, a change of memory.
     /// Instances of another version are not this process's any more.
     pub version: u64,
+    /// The highest version there ever was: a cancelled deployment goes back to an older one, and no
+    /// number is used twice.
+    #[serde(default)]
+    pub version_max: u64,
     /// What instances of this version were made from, fixed when the version began, so that a
     /// later `set-env` does not change them: see `RunningVersion`.
     pub running: Option<RunningVersion>,

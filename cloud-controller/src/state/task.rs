@@ -1,5 +1,7 @@
 //! A command that runs once with an app's droplet.
 
+use std::collections::BTreeMap;
+
 use cfx_protocol::id::{AppGuid, DropletGuid, TaskGuid};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,12 @@ pub struct Task {
     pub name: String,
     pub command: String,
     pub droplet: DropletGuid,
+    /// The user's variables (running group under app) when the task was created.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// VCAP_SERVICES at the time, as JSON text.
+    #[serde(default)]
+    pub vcap_services: String,
     pub memory_mb: u32,
     pub disk_mb: u32,
     pub log_rate_bytes: Option<u64>,
