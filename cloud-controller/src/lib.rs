@@ -4,5 +4,8 @@
 //! `routing -> state`; nothing imports `api`.
 
 pub mod actions;
+pub mod api;
+pub mod auth;
 pub mod cells;
+pub mod log_cache;
 pub mod state;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::state::Draft;
 use crate::state::audit_event::{AuditEvent, Party};
+use crate::state::organization::Organization;
 use crate::state::space::Space;
 
 /// One act of somebody at one moment.
@@ -27,6 +28,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// An organisation itself.
+    #[must_use]
+    pub fn organization(organization: &Organization) -> Self {
+        Self {
+            party: Party {
+                guid: organization.guid.to_string(),
+                kind: "organization".to_owned(),
+                name: organization.name.clone(),
+            },
+            space: None,
+            organization: Some(organization.guid),
+        }
+    }
+
     /// Something that lives in a space; its organisation is the space's.
     pub fn in_space(
         draft: &Draft,

@@ -3,6 +3,11 @@
 //! event in the same commit. Nothing here does I/O or knows of HTTP.
 
 pub mod act;
+pub mod job;
+pub mod limits;
+pub mod metadata;
+pub mod name;
+pub mod organization;
 pub mod refused;
 
 pub use act::{Act, Target};

@@ -34,16 +34,26 @@ pub struct SigningKey {
     pub created_at: Timestamp,
 }
 
-/// A refresh token, by the digest of its secret.
+/// A signed-in user: the refresh tokens that descend from one sign-in. It ends as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshToken {
+    /// Of the session; access tokens name it.
     pub guid: uuid::Uuid,
     pub user: UserGuid,
     pub client: String,
-    /// SHA-256 in hexadecimal.
-    pub secret_digest: String,
     pub scopes: BTreeSet<String>,
+    pub created_at: Timestamp,
     pub expires_at: Timestamp,
+    /// Oldest first.
+    pub issued: Vec<IssuedSecret>,
+}
+
+/// One refresh token of a session. It is exchanged for the next one, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedSecret {
+    /// SHA-256 in hexadecimal.
+    pub digest: String,
+    pub used_at: Option<Timestamp>,
 }
 
 /// A token that lets one cell or router join, once.

@@ -1,5 +1,6 @@
 //! Wire types of the Cloud Foundry v3 API, one file per resource.
 
+pub mod error;
 pub mod resource;
 
 pub mod app;
@@ -8,6 +9,7 @@ pub mod deployment;
 pub mod domain;
 pub mod droplet;
 pub mod manifest;
+pub mod organization;
 pub mod package;
 pub mod platform;
 pub mod process;

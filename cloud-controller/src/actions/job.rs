@@ -1,0 +1,31 @@
+//! Jobs: what the API answers where Cloud Foundry works in the background. Most of ours are done
+//! when they are made, in the commit that did the work.
+
+use cfx_protocol::id::JobGuid;
+use uuid::Uuid;
+
+use super::Act;
+use crate::state::Draft;
+use crate::state::job::{Job, JobState};
+use crate::state::meta::Meta;
+
+/// A job that is done. `operation` is as Cloud Foundry names it: `organization.delete`.
+pub fn completed(draft: &mut Draft, act: &Act<'_>, operation: &str) -> JobGuid {
+    begin(draft, act, operation, JobState::Complete)
+}
+
+/// A job in any state; its end is written by whoever does the work.
+pub fn begin(draft: &mut Draft, act: &Act<'_>, operation: &str, state: JobState) -> JobGuid {
+    let guid = act.ids.guid();
+    draft.put(Job {
+        guid,
+        operation: operation.to_owned(),
+        state,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        resource: None,
+        user: act.actor.guid.parse().unwrap_or_else(|_| Uuid::nil()),
+        meta: Meta::new(act.now),
+    });
+    guid
+}

@@ -1,0 +1,80 @@
+//! Making, changing and deleting organisations.
+
+use std::sync::Arc;
+
+use cfx_protocol::id::OrgGuid;
+use cfx_protocol::v3::organization::{NewOrganization, OrganizationPatch};
+use serde_json::{Value, json};
+
+use super::{Act, Refused, Target, limits, metadata, name};
+use crate::state::Draft;
+use crate::state::meta::Meta;
+use crate::state::organization::Organization;
+
+pub fn create(
+    draft: &mut Draft,
+    act: &Act<'_>,
+    new: NewOrganization,
+) -> Result<Arc<Organization>, Refused> {
+    name::check(&new.name)?;
+    refuse_taken(draft, &new.name, None)?;
+    let mut meta = Meta::new(act.now);
+    metadata::apply(&mut meta, new.metadata)?;
+    let made = Organization {
+        guid: act.ids.guid(),
+        name: new.name,
+        suspended: new.suspended,
+        meta,
+    };
+    limits::check_fits(&made, "Labels and annotations")?;
+    let made = draft.put(made);
+    let request = json!({ "name": made.name, "suspended": made.suspended });
+    record(draft, act, "create", &made, json!({ "request": request }));
+    Ok(made)
+}
+
+pub fn update(
+    draft: &mut Draft,
+    act: &Act<'_>,
+    guid: OrgGuid,
+    patch: OrganizationPatch,
+) -> Result<Arc<Organization>, Refused> {
+    let found = draft.get::<Organization>(&guid);
+    let mut changed = Organization::clone(found.ok_or(Refused::NotFound("Organization"))?);
+    let request = json!({ "name": patch.name, "suspended": patch.suspended });
+    if let Some(name) = patch.name {
+        name::check(&name)?;
+        refuse_taken(draft, &name, Some(guid))?;
+        changed.name = name;
+    }
+    changed.suspended = patch.suspended.unwrap_or(changed.suspended);
+    metadata::apply(&mut changed.meta, patch.metadata)?;
+    changed.meta.updated_at = act.now;
+    limits::check_fits(&changed, "Labels and annotations")?;
+    let changed = draft.put(changed);
+    record(
+        draft,
+        act,
+        "update",
+        &changed,
+        json!({ "request": request }),
+    );
+    Ok(changed)
+}
+
+fn refuse_taken(draft: &Draft, name: &str, but: Option<OrgGuid>) -> Result<(), Refused> {
+    let lower = name.to_lowercase();
+    let taken =
+        |other: &&Arc<Organization>| Some(other.guid) != but && other.name.to_lowercase() == lower;
+    match draft.all::<Organization>().find(taken) {
+        None => Ok(()),
+        Some(_) => Err(Refused::Unprocessable(format!(
+            "Organization '{name}' already exists."
+        ))),
+    }
+}
+
+fn record(draft: &mut Draft, act: &Act<'_>, verb: &str, organization: &Organization, data: Value) {
+    let target = Target::organization(organization);
+    act.record(draft, &format!("audit.organization.{verb}"), target, data);
+}

@@ -1,0 +1,70 @@
+//! The few shapes of a successful answer.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use cfx_protocol::id::JobGuid;
+use cfx_protocol::v3::resource::{Link, Metadata};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use super::error::{Answer, ApiError};
+use super::request::Base;
+use crate::state::meta::Meta;
+
+pub(crate) fn ok(body: impl Serialize) -> Answer {
+    Ok(Json(body).into_response())
+}
+
+pub(crate) fn created(body: impl Serialize) -> Answer {
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+pub(crate) fn accepted(body: impl Serialize) -> Answer {
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+}
+
+pub(crate) fn no_content() -> Answer {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// 202 with the address of a job to follow.
+pub(crate) fn job(base: &Base, job: JobGuid) -> Answer {
+    let location = base.href(&format!("/v3/jobs/{job}"));
+    let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)]).into_response())
+}
+
+/// Add sentences that the CLI prints after its own output.
+pub(crate) fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
+    let items: Vec<String> = warnings
+        .iter()
+        .map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string())
+        .collect();
+    // Percent-encoded text is always a legal header value.
+    if let (false, Ok(value)) = (items.is_empty(), HeaderValue::try_from(items.join(","))) {
+        response.headers_mut().insert("x-cf-warnings", value);
+    }
+    response
+}
+
+/// Timestamps of the API have whole seconds.
+pub(crate) fn seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+pub(crate) fn metadata(meta: &Meta) -> Metadata {
+    Metadata {
+        labels: meta.labels.clone(),
+        annotations: meta.annotations.clone(),
+    }
+}
+
+impl Base {
+    /// A link to a path of this API.
+    pub(crate) fn link(&self, path: &str) -> Link {
+        Link::get(self.href(path))
+    }
+}
