@@ -1,0 +1,227 @@
+//! What is wrong, and what would put it right: missing instances become requests for a place,
+//! instances that should not be become endings. No cell is chosen here.
+//!
+//! The rules for one index of a process:
+//! - an instance of the wanted version on a cell that stays is kept; if there is none, one is
+//!   requested;
+//! - what else has this index ends as soon as that costs no routable instance (I4);
+//! - so an instance on a lost cell is kept until its replacement is routable, and if the cell
+//!   returns first, the replacement goes instead;
+//! - instances of an older version end as the rollout says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cfx_protocol::id::{AppGuid, CellGuid, OrgGuid};
+
+use crate::plan::{Action, Cause, EndReason, Ending, Mode};
+use crate::rollout::{Budget, retire};
+use crate::snapshot::{Intent, Liveness, Phase, Process, Seen, Shape, Snapshot, Work};
+use crate::task;
+
+/// Time that requests in flight have once routers have let go of an instance.
+pub const IN_FLIGHT_GRACE: Duration = Duration::from_secs(2);
+/// A cell silent for this long is not waited for any more; should it return, its desired set
+/// tells it to stop what is not its own.
+pub const CELL_FORGOTTEN: Duration = Duration::from_secs(3_600);
+
+/// What a pass found to do.
+#[derive(Debug, Default)]
+pub struct Wishes<'a> {
+    pub requests: Vec<Request<'a>>,
+    pub endings: Vec<Action>,
+}
+
+/// An instance in search of a cell.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub work: Work,
+    pub app: AppGuid,
+    pub org: OrgGuid,
+    pub index: u32,
+    pub version: u64,
+    pub shape: &'a Shape,
+    pub cause: Cause,
+    /// Nothing else of its process runs.
+    pub first: bool,
+}
+
+/// Everything that is to be placed or ended.
+#[must_use]
+pub fn wishes(snapshot: &Snapshot, now: Duration, mode: Mode) -> Wishes<'_> {
+    let view = View {
+        snapshot,
+        now,
+        mode,
+    };
+    let mut wishes = Wishes::default();
+    for process in &snapshot.processes {
+        converge(process, &view, &mut wishes);
+    }
+    for run in &snapshot.runs {
+        task::converge(run, &view, &mut wishes);
+    }
+    wishes
+}
+
+/// The snapshot as one pass sees it.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) now: Duration,
+    pub(crate) mode: Mode,
+}
+
+impl View<'_> {
+    pub(crate) fn silence(&self, cell: CellGuid) -> Duration {
+        self.snapshot.silence(cell, self.now)
+    }
+
+    pub(crate) fn is_lost(&self, cell: CellGuid) -> bool {
+        Liveness::after(self.silence(cell)) == Liveness::Lost
+    }
+
+    fn is_draining(&self, cell: CellGuid) -> bool {
+        let cell = self.snapshot.cells.get(&cell);
+        cell.is_some_and(|cell| cell.draining)
+    }
+
+    /// May an instance stay where it is?
+    fn stays(&self, intent: &Intent) -> bool {
+        !self.is_lost(intent.cell) && !self.is_draining(intent.cell)
+    }
+}
+
+fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) {
+    let work = Work::Process(process.guid);
+    let mut by_index: BTreeMap<u32, Vec<&Intent>> = BTreeMap::new();
+    for intent in &process.intents {
+        if !intent.runs() {
+            wishes.endings.extend(advance(work, intent, view));
+        } else if intent.index < process.instances {
+            by_index.entry(intent.index).or_default().push(intent);
+        } else {
+            let reason = match process.instances {
+                0 => EndReason::ProcessStopped,
+                instances => EndReason::ScaledDown { instances },
+            };
+            wishes.endings.push(unroute(work, intent, reason));
+        }
+    }
+    let running = process.intents.iter().any(|i| i.runs() && view.stays(i));
+    let mut first = !running;
+    let mut budget = Budget::of(process);
+    for index in 0..process.instances {
+        let intents = by_index.remove(&index).unwrap_or_default();
+        let (current, old): (Vec<_>, Vec<_>) = intents
+            .into_iter()
+            .partition(|intent| intent.version == process.version);
+        if let Some(cause) = settle(work, &current, &old, view, wishes)
+            && budget.allows(&cause)
+            && brake_allows(process, &cause, first, view)
+        {
+            wishes.requests.push(request(process, index, cause, first));
+            first = false;
+        }
+        let stays = |intent: &&Intent| view.stays(intent);
+        let successors: Vec<_> = current.into_iter().filter(stays).collect();
+        wishes.endings.extend(retire(process, &successors, &old));
+    }
+}
+
+/// Ends what is one too many of an index; answers why one is to be placed, if none is there.
+fn settle(
+    work: Work,
+    current: &[&Intent],
+    old: &[&Intent],
+    view: &View<'_>,
+    wishes: &mut Wishes<'_>,
+) -> Option<Cause> {
+    // Of equals the first is kept: it has been there longest.
+    let staying = current.iter().filter(|intent| view.stays(intent));
+    let Some(keeper) = staying.min_by_key(|intent| std::cmp::Reverse(intent.seen)) else {
+        return Some(cause(current, old, view));
+    };
+    for other in current {
+        let costs_a_routable = other.is_routable() && !keeper.is_routable();
+        if other.assignment != keeper.assignment && !costs_a_routable {
+            let by = keeper.assignment;
+            wishes
+                .endings
+                .push(unroute(work, other, EndReason::Replaced { by }));
+        }
+    }
+    None
+}
+
+/// Why an index has nothing that stays.
+fn cause(current: &[&Intent], old: &[&Intent], view: &View<'_>) -> Cause {
+    let name = |intent: &Intent| view.snapshot.cell_name(intent.cell);
+    if let Some(lost) = current.iter().find(|intent| view.is_lost(intent.cell)) {
+        return Cause::CellLost(name(lost));
+    }
+    if let Some(draining) = current.first() {
+        return Cause::CellDrains(name(draining));
+    }
+    old.first().map_or(Cause::Missing, |old| Cause::NewVersion {
+        from: old.version,
+    })
+}
+
+/// While many cells are silent, only a process without any routable instance gets a replacement,
+/// and only one at a time.
+fn brake_allows(process: &Process, cause: &Cause, first: bool, view: &View<'_>) -> bool {
+    if view.mode == Mode::Normal || !matches!(cause, Cause::CellLost(_)) {
+        return true;
+    }
+    let serves = |intent: &Intent| intent.is_routable() && view.stays(intent);
+    first && !process.intents.iter().any(serves)
+}
+
+fn request(process: &Process, index: u32, cause: Cause, first: bool) -> Request<'_> {
+    Request {
+        work: Work::Process(process.guid),
+        app: process.app,
+        org: process.org,
+        index,
+        version: process.version,
+        shape: &process.shape,
+        cause,
+        first,
+    }
+}
+
+/// The next step of an instance that is ending: routers let go, the cell stops it, it is gone.
+pub(crate) fn advance(work: Work, intent: &Intent, view: &View<'_>) -> Option<Action> {
+    let ending = |reason| Ending {
+        work,
+        assignment: intent.assignment,
+        reason,
+    };
+    match intent.phase {
+        Phase::Run => None,
+        Phase::Unroute { withdrawn } => {
+            let served = matches!(intent.seen, Seen::Routable | Seen::Unready);
+            let grace = if served {
+                IN_FLIGHT_GRACE
+            } else {
+                Duration::ZERO
+            };
+            let over = withdrawn.is_some_and(|at| view.now >= at + grace);
+            over.then(|| Action::Stop(ending(EndReason::Withdrawn)))
+        }
+        Phase::Stop if intent.seen == Seen::Gone => Some(Action::Forget(ending(EndReason::Gone))),
+        Phase::Stop if view.silence(intent.cell) >= CELL_FORGOTTEN => {
+            Some(Action::Forget(ending(EndReason::CellForgotten)))
+        }
+        Phase::Stop => None,
+    }
+}
+
+pub(crate) fn unroute(work: Work, intent: &Intent, reason: EndReason) -> Action {
+    Action::Unroute(Ending {
+        work,
+        assignment: intent.assignment,
+        reason,
+    })
+}

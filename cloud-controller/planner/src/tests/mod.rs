@@ -1,0 +1,6 @@
+mod brake;
+mod convergence;
+mod placement;
+mod properties;
+mod scenario;
+mod world;
