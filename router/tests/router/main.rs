@@ -1,0 +1,14 @@
+//! The router over real loopback sockets: tiny instances behind it, frames fed by hand.
+
+mod support;
+
+mod draining;
+mod errors;
+mod forwarding;
+mod http2;
+mod instances;
+mod limits;
+mod smuggling;
+mod table;
+mod tls;
+mod upgrades;
