@@ -16,7 +16,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -24,7 +27,14 @@ pub fn get(port: u16, host: &str, path: &str, headers: &[(&str, &str)]) -> io::R
     request(port, "GET", host, path, headers, b"")
 }
 
-pub fn request(port: u16, method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+pub fn request(
+    port: u16,
+    method: &str,
+    host: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -53,30 +63,57 @@ pub fn exchange(port: u16, bytes: &[u8]) -> io::Result<Vec<u8>> {
     }
     if answer.is_empty() {
         written?;
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "closed without an answer",
+        ));
     }
     Ok(answer)
 }
 
 fn parse(bytes: &[u8]) -> io::Result<Answer> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, String::from_utf8_lossy(bytes).into_owned());
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(invalid)?;
+    let invalid = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            String::from_utf8_lossy(bytes).into_owned(),
+        )
+    };
+    let end = bytes
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .ok_or_else(invalid)?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).ok_or_else(invalid)?;
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .and_then(|s| s.parse().ok())
+        .ok_or_else(invalid)?;
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let chunked = headers.iter().any(|(n, v)| n == "transfer-encoding" && v.eq_ignore_ascii_case("chunked"));
-    let body = if chunked { unchunk(&bytes[end + 4..]) } else { bytes[end + 4..].to_vec() };
-    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    let chunked = headers
+        .iter()
+        .any(|(n, v)| n == "transfer-encoding" && v.eq_ignore_ascii_case("chunked"));
+    let body = if chunked {
+        unchunk(&bytes[end + 4..])
+    } else {
+        bytes[end + 4..].to_vec()
+    };
+    Ok(Answer {
+        status,
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(line) = bytes.windows(2).position(|w| w == b"\r\n") {
-        let size = std::str::from_utf8(&bytes[..line]).ok().and_then(|s| usize::from_str_radix(s.trim(), 16).ok());
+        let size = std::str::from_utf8(&bytes[..line])
+            .ok()
+            .and_then(|s| usize::from_str_radix(s.trim(), 16).ok());
         let Some(size @ 1..) = size else { break };
         let start = line + 2;
         let end = (start + size).min(bytes.len());

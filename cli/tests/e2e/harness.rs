@@ -42,7 +42,10 @@ impl Platform {
     /// Start `cfx up` in a new folder and wait until it is ready.
     pub fn start(cells: u32) -> Self {
         let mut platform = Self {
-            folder: tempfile::Builder::new().prefix("cfx-e2e-").tempdir().expect("a folder"),
+            folder: tempfile::Builder::new()
+                .prefix("cfx-e2e-")
+                .tempdir()
+                .expect("a folder"),
             api: free_port(),
             http: free_port(),
             https: free_port(),
@@ -56,7 +59,11 @@ impl Platform {
 
     /// Start the process again in the same folder.
     pub fn up(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.path("up.log")).expect("a log");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("up.log"))
+            .expect("a log");
         let child = Command::new(cfx_binary())
             .arg("up")
             .args(["--data", &self.path("data").display().to_string()])
@@ -83,10 +90,19 @@ impl Platform {
             if status.status.success() {
                 return;
             }
-            let ended = self.child.as_mut().expect("started").try_wait().expect("a child");
+            let ended = self
+                .child
+                .as_mut()
+                .expect("started")
+                .try_wait()
+                .expect("a child");
             let log = fs::read_to_string(folder.join("up.log")).unwrap_or_default();
             assert!(ended.is_none(), "cfx up ended with {ended:?}:\n{log}");
-            assert!(Instant::now() < deadline, "not ready: {}\n{log}", text(&status));
+            assert!(
+                Instant::now() < deadline,
+                "not ready: {}\n{log}",
+                text(&status)
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -109,7 +125,9 @@ impl Platform {
 
     /// End it as Ctrl-C would.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("signalled");
         let deadline = Instant::now() + STOP_DEADLINE;
@@ -117,7 +135,10 @@ impl Platform {
             if Instant::now() > deadline {
                 child.kill().expect("killed");
                 child.wait().expect("reaped");
-                panic!("cfx up did not stop within {STOP_DEADLINE:?}:\n{}", self.log());
+                panic!(
+                    "cfx up did not stop within {STOP_DEADLINE:?}:\n{}",
+                    self.log()
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -150,7 +171,12 @@ impl Platform {
 
     pub fn ok_at(&self, home: &str, arguments: &[&str]) -> String {
         let output = self.cfx_at(home, arguments);
-        assert!(output.status.success(), "cfx {arguments:?} failed: {}\n{}", text(&output), self.log_tail());
+        assert!(
+            output.status.success(),
+            "cfx {arguments:?} failed: {}\n{}",
+            text(&output),
+            self.log_tail()
+        );
         text(&output)
     }
 
@@ -199,11 +225,21 @@ impl Platform {
     pub fn containers(&self) -> Vec<String> {
         let cells = self.path("data").display().to_string();
         let output = Command::new("docker")
-            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label=cfx.data={cells}")])
+            .args([
+                "ps",
+                "--all",
+                "--quiet",
+                "--no-trunc",
+                "--filter",
+                &format!("label=cfx.data={cells}"),
+            ])
             .output()
             .expect("docker answers");
         assert!(output.status.success(), "docker: {}", text(&output));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -211,7 +247,10 @@ impl Drop for Platform {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The log is part of the failure.
-            drop(std::io::Write::write_all(&mut std::io::stderr(), self.log_tail().as_bytes()));
+            drop(std::io::Write::write_all(
+                &mut std::io::stderr(),
+                self.log_tail().as_bytes(),
+            ));
             if let Some(mut child) = self.child.take() {
                 drop(nix::sys::signal::kill(
                     nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)),
@@ -241,7 +280,11 @@ pub fn wait<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Option
 
 /// Both outputs of a command.
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// A folder with the probe app and its manifest.

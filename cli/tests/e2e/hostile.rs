@@ -4,7 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Platform, probe_app, text, wait};
 
-fn push(platform: &Platform, home: &str, name: &str, behave: &str, more: &[&str]) -> std::process::Output {
+fn push(
+    platform: &Platform,
+    home: &str,
+    name: &str,
+    behave: &str,
+    more: &[&str],
+) -> std::process::Output {
     let source = probe_app(&platform.path(&format!("{name}-src")), name, behave);
     let manifest = format!("{source}/manifest.yml");
     let mut arguments = vec!["push", "-f", manifest.as_str(), "-p", source.as_str()];
@@ -25,14 +31,25 @@ fn event(platform: &Platform, home: &str, app: &str, wanted: &str) {
 pub fn crash_loop(platform: &Platform) {
     let home = platform.space("crash");
     let pushed = push(platform, &home, "crasher", "crash", &[]);
-    assert_eq!(pushed.status.code(), Some(1), "push of an app that always crashes fails: {}", text(&pushed));
+    assert_eq!(
+        pushed.status.code(),
+        Some(1),
+        "push of an app that always crashes fails: {}",
+        text(&pushed)
+    );
     let app = platform.ok_at(&home, &["app", "crasher"]);
     assert!(app.contains("crashed"), "{app}");
     event(platform, &home, "crasher", "Exited with status 7");
     let why = platform.ok_at(&home, &["why", "crasher/0"]);
-    assert!(why.contains("status 7") && why.to_lowercase().contains("retr"), "{why}");
+    assert!(
+        why.contains("status 7") && why.to_lowercase().contains("retr"),
+        "{why}"
+    );
     let logs = platform.ok_at(&home, &["logs", "crasher", "--recent"]);
-    assert!(logs.contains("about to crash") && logs.contains("Exit status 7"), "{logs}");
+    assert!(
+        logs.contains("about to crash") && logs.contains("Exit status 7"),
+        "{logs}"
+    );
     platform.ok_at(&home, &["delete", "crasher", "-f", "-r"]);
 }
 
@@ -59,18 +76,26 @@ pub fn hanging(platform: &Platform) {
     let home = platform.space("hang");
     let pushed = push(platform, &home, "hanger", "well", &[]);
     assert!(pushed.status.success(), "{}", text(&pushed));
-    let guid = platform.ok_at(&home, &["app", "hanger", "--guid"]).trim().to_owned();
+    let guid = platform
+        .ok_at(&home, &["app", "hanger", "--guid"])
+        .trim()
+        .to_owned();
     // A quick liveness check, as a user would set it, and then a stopped process.
     let process = platform.ok_at(&home, &["curl", &format!("/v3/apps/{guid}/processes/web")]);
     let process: serde_json::Value = serde_json::from_str(&process).expect("JSON");
-    let path = format!("/v3/processes/{}", process["guid"].as_str().expect("a guid"));
+    let path = format!(
+        "/v3/processes/{}",
+        process["guid"].as_str().expect("a guid")
+    );
     let check = r#"{"health_check":{"type":"http","data":{"endpoint":"/","interval":1,"invocation_timeout":1}}}"#;
     platform.ok_at(&home, &["curl", "-X", "PATCH", &path, "-d", check]);
     platform.ok_at(&home, &["restart", "hanger"]);
     let first = platform.wait_for_app("hanger").body;
     drop(platform.get("hanger", "/hang"));
     event(platform, &home, "hanger", "unhealthy");
-    let back = wait(Duration::from_secs(60), || platform.get("hanger", "/").ok().filter(|a| a.status == 200));
+    let back = wait(Duration::from_secs(60), || {
+        platform.get("hanger", "/").ok().filter(|a| a.status == 200)
+    });
     assert_ne!(back.expect("a new instance answers").body, first);
     platform.ok_at(&home, &["delete", "hanger", "-f", "-r"]);
 }
@@ -90,13 +115,21 @@ pub fn neighbours(platform: &Platform) {
         slowest = slowest.max(started.elapsed());
         asked += 1;
     }
-    assert!(asked > 50, "only {asked} answers in 8 s; the slowest took {slowest:?}");
+    assert!(
+        asked > 50,
+        "only {asked} answers in 8 s; the slowest took {slowest:?}"
+    );
     let mut last = String::new();
     let noticed = wait(Duration::from_secs(20), || {
         last = platform.ok_at(&home, &["app", "bomber"]);
-        last.lines().any(|line| line.starts_with("#0") && line.contains("running")).then_some(())
+        last.lines()
+            .any(|line| line.starts_with("#0") && line.contains("running"))
+            .then_some(())
     });
-    assert!(noticed.is_some(), "the fork bomb is contained, not killed:\n{last}");
+    assert!(
+        noticed.is_some(),
+        "the fork bomb is contained, not killed:\n{last}"
+    );
     for name in ["quiet", "flooder", "bomber"] {
         platform.ok_at(&home, &["delete", name, "-f", "-r"]);
     }

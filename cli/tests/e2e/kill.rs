@@ -13,7 +13,10 @@ const KILLS_DEFAULT: u32 = 5;
 const MOMENT_MAX_MS: u64 = 2_500;
 
 pub fn any_moment() {
-    let kills = std::env::var("CFX_E2E_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS_DEFAULT);
+    let kills = std::env::var("CFX_E2E_KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(KILLS_DEFAULT);
     let mut platform = Platform::start(1);
     let home = platform.space("kills");
     let source = probe_app(&platform.path("kills-src"), "victim", "well");
@@ -25,13 +28,26 @@ pub fn any_moment() {
         let instances_wanted = 2 + kill % 3;
         let acknowledged = kill_during(&mut platform, &home, kill, instances_wanted, &source);
         platform.up();
-        check(&platform, &home, acknowledged.then_some(instances_wanted), &mut adopted);
+        check(
+            &platform,
+            &home,
+            acknowledged.then_some(instances_wanted),
+            &mut adopted,
+        );
     }
     let wanted = platform.ok_at(&home, &["app", "victim", "--json"]);
     let wanted: serde_json::Value = serde_json::from_str(&wanted).expect("JSON");
-    let count = wanted["processes"][0]["instances"].as_array().map_or(0, Vec::len);
-    let settled = wait(Duration::from_secs(60), || (platform.containers().len() == count).then_some(()));
-    assert!(settled.is_some(), "{} containers for {count} instances a minute after the last restart", platform.containers().len());
+    let count = wanted["processes"][0]["instances"]
+        .as_array()
+        .map_or(0, Vec::len);
+    let settled = wait(Duration::from_secs(60), || {
+        (platform.containers().len() == count).then_some(())
+    });
+    assert!(
+        settled.is_some(),
+        "{} containers for {count} instances a minute after the last restart",
+        platform.containers().len()
+    );
 }
 
 /// Start a scale or a push, kill the platform at some moment of it, and tell whether the scale was
@@ -43,7 +59,21 @@ fn kill_during(platform: &mut Platform, home: &str, kill: u32, wanted: u32, sour
     let arguments: Vec<&str> = if kill % 2 == 0 {
         vec!["scale", "victim", "-i", &count]
     } else {
-        vec!["push", "other", "-f", &manifest, "-p", source, "--no-manifest", "-b", "procfile_buildpack", "-m", "64M", "-k", "128M"]
+        vec![
+            "push",
+            "other",
+            "-f",
+            &manifest,
+            "-p",
+            source,
+            "--no-manifest",
+            "-b",
+            "procfile_buildpack",
+            "-m",
+            "64M",
+            "-k",
+            "128M",
+        ]
     };
     let mut command = Command::new(cfx_binary())
         .args(&arguments)
@@ -55,17 +85,28 @@ fn kill_during(platform: &mut Platform, home: &str, kill: u32, wanted: u32, sour
         .spawn()
         .expect("cfx runs");
     std::thread::sleep(moment);
-    let acknowledged = command.try_wait().expect("a child").is_some_and(|status| status.success());
+    let acknowledged = command
+        .try_wait()
+        .expect("a child")
+        .is_some_and(|status| status.success());
     platform.kill_nine();
     command.wait().expect("reaped");
     acknowledged && kill % 2 == 0
 }
 
-fn check(platform: &Platform, home: &str, wanted: Option<u32>, adopted: &mut BTreeMap<String, String>) {
+fn check(
+    platform: &Platform,
+    home: &str,
+    wanted: Option<u32>,
+    adopted: &mut BTreeMap<String, String>,
+) {
     platform.wait_for_app("victim");
     if let Some(wanted) = wanted {
         let app = platform.ok_at(home, &["app", "victim"]);
-        assert!(app.contains(&format!("/{wanted}")), "an acknowledged scale to {wanted} is kept:\n{app}");
+        assert!(
+            app.contains(&format!("/{wanted}")),
+            "an acknowledged scale to {wanted} is kept:\n{app}"
+        );
     }
     let now = wait(Duration::from_secs(60), || {
         let now = instances(platform);
@@ -73,7 +114,11 @@ fn check(platform: &Platform, home: &str, wanted: Option<u32>, adopted: &mut BTr
     })
     .expect("two instances answer");
     for index in ["0", "1"] {
-        assert_eq!(now.get(index), adopted.get(index), "instance {index} was adopted, not restarted");
+        assert_eq!(
+            now.get(index),
+            adopted.get(index),
+            "instance {index} was adopted, not restarted"
+        );
     }
     *adopted = now;
 }
@@ -84,7 +129,10 @@ fn instances(platform: &Platform) -> BTreeMap<String, String> {
         .filter_map(|_| platform.get("victim", "/").ok())
         .filter(|answer| answer.status == 200)
         .filter_map(|answer| {
-            let (index, guid) = answer.body.strip_prefix("instance ")?.split_once(" guid ")?;
+            let (index, guid) = answer
+                .body
+                .strip_prefix("instance ")?
+                .split_once(" guid ")?;
             Some((index.to_owned(), guid.to_owned()))
         })
         .collect()
@@ -95,21 +143,53 @@ pub fn without_controller() {
     let mut roles = crate::harness::Roles::start();
     let home = roles.space("alone");
     let source = probe_app(&roles.path("alone-src"), "alone", "well");
-    let pushed = roles.cfx(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source]);
+    let pushed = roles.cfx(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+        ],
+    );
     assert!(pushed.status.success(), "{}", text(&pushed));
     let answers = |roles: &crate::harness::Roles| {
-        wait(Duration::from_secs(40), || roles.get("alone", "/").ok().filter(|a| a.status == 200).map(|a| a.body))
+        wait(Duration::from_secs(40), || {
+            roles
+                .get("alone", "/")
+                .ok()
+                .filter(|a| a.status == 200)
+                .map(|a| a.body)
+        })
     };
     let first = answers(&roles).expect("the app answers");
     roles.kill_controller();
-    assert_eq!(answers(&roles).expect("the router serves without a controller"), first);
+    assert_eq!(
+        answers(&roles).expect("the router serves without a controller"),
+        first
+    );
     drop(roles.get("alone", "/exit"));
-    let second = wait(Duration::from_secs(40), || answers(&roles).filter(|body| *body != first));
-    assert!(second.is_some(), "the cell restarts a crashed instance without a controller");
+    let second = wait(Duration::from_secs(40), || {
+        answers(&roles).filter(|body| *body != first)
+    });
+    assert!(
+        second.is_some(),
+        "the cell restarts a crashed instance without a controller"
+    );
     roles.restart_router();
-    assert!(answers(&roles).is_some(), "a restarted router serves from its saved table");
+    assert!(
+        answers(&roles).is_some(),
+        "a restarted router serves from its saved table"
+    );
     roles.start_controller();
-    let status = wait(Duration::from_secs(40), || roles.cfx(&home, &["app", "alone"]).status.success().then_some(()));
+    let status = wait(Duration::from_secs(40), || {
+        roles
+            .cfx(&home, &["app", "alone"])
+            .status
+            .success()
+            .then_some(())
+    });
     assert!(status.is_some(), "the controller is back");
     assert_eq!(answers(&roles), second, "its return restarts nothing");
     let _ = PASSWORD;

@@ -7,49 +7,104 @@ use crate::harness::{Platform, probe_app, text, wait};
 pub fn pushed_routed_logged_and_scaled(platform: &Platform) {
     let home = platform.space("life");
     let source = probe_app(&platform.path("life-src"), "life", "well");
-    let pushed = platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source]);
-    assert!(pushed.contains(&format!("life.{}:{}", platform.domain, platform.http)), "push ends with the URL:\n{pushed}");
+    let pushed = platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+        ],
+    );
+    assert!(
+        pushed.contains(&format!("life.{}:{}", platform.domain, platform.http)),
+        "push ends with the URL:\n{pushed}"
+    );
     let answer = platform.wait_for_app("life");
     assert!(answer.body.starts_with("instance 0"), "{}", answer.body);
-    assert!(answer.header("x-vcap-request-id").is_some(), "{:?}", answer.headers);
+    assert!(
+        answer.header("x-vcap-request-id").is_some(),
+        "{:?}",
+        answer.headers
+    );
 
     platform.ok_at(&home, &["scale", "life", "-i", "4"]);
     let seen = wait(Duration::from_secs(60), || {
-        let bodies: std::collections::BTreeSet<_> =
-            (0..40).filter_map(|_| platform.get("life", "/").ok()).filter(|a| a.status == 200).map(|a| a.body).collect();
+        let bodies: std::collections::BTreeSet<_> = (0..40)
+            .filter_map(|_| platform.get("life", "/").ok())
+            .filter(|a| a.status == 200)
+            .map(|a| a.body)
+            .collect();
         (bodies.len() == 4).then_some(bodies)
     });
-    assert!(seen.is_some(), "four instances answer:\n{}", platform.ok_at(&home, &["app", "life"]));
+    assert!(
+        seen.is_some(),
+        "four instances answer:\n{}",
+        platform.ok_at(&home, &["app", "life"])
+    );
 
     platform.get("life", "/log").expect("answers");
     let logged = wait(Duration::from_secs(15), || {
         let logs = platform.ok_at(&home, &["logs", "life", "--recent"]);
-        (logs.contains("asked to log on stdout") && logs.contains("asked to log on stderr") && logs.contains("RTR")).then_some(())
+        (logs.contains("asked to log on stdout")
+            && logs.contains("asked to log on stderr")
+            && logs.contains("RTR"))
+        .then_some(())
     });
-    assert!(logged.is_some(), "stdout, stderr and the access log are there:\n{}", platform.ok_at(&home, &["logs", "life", "--recent"]));
+    assert!(
+        logged.is_some(),
+        "stdout, stderr and the access log are there:\n{}",
+        platform.ok_at(&home, &["logs", "life", "--recent"])
+    );
 
     let usage = wait(Duration::from_secs(15), || {
         let app = platform.ok_at(&home, &["app", "life"]);
         let line = app.lines().find(|line| line.starts_with("#0"))?.to_owned();
-        (line.contains("running") && !line.contains(" 0B of ") && !line.contains(" 0 of ")).then_some(line)
+        (line.contains("running") && !line.contains(" 0B of ") && !line.contains(" 0 of "))
+            .then_some(line)
     });
-    assert!(usage.is_some(), "usage is above zero:\n{}", platform.ok_at(&home, &["app", "life"]));
+    assert!(
+        usage.is_some(),
+        "usage is above zero:\n{}",
+        platform.ok_at(&home, &["app", "life"])
+    );
 
     platform.ok_at(&home, &["delete", "life", "-f", "-r"]);
-    let gone = wait(Duration::from_secs(30), || platform.get("life", "/").ok().filter(|a| a.status == 404));
-    assert_eq!(gone.expect("unknown").header("x-cf-routererror"), Some("unknown_route"));
+    let gone = wait(Duration::from_secs(30), || {
+        platform.get("life", "/").ok().filter(|a| a.status == 404)
+    });
+    assert_eq!(
+        gone.expect("unknown").header("x-cf-routererror"),
+        Some("unknown_route")
+    );
 }
 
 pub fn sees_its_environment(platform: &Platform) {
     let home = platform.space("envs");
     let source = probe_app(&platform.path("envs-src"), "envs", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source, "--no-start"]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+            "--no-start",
+        ],
+    );
     platform.ok_at(&home, &["set-env", "envs", "GREETING", "hello \"you\""]);
     platform.ok_at(&home, &["start", "envs"]);
     platform.wait_for_app("envs");
     let body = platform.get("envs", "/env").expect("answers").body;
     let env: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    let value = |name: &str| env[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {body}")).to_owned();
+    let value = |name: &str| {
+        env[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} is missing in {body}"))
+            .to_owned()
+    };
     assert_eq!(value("GREETING"), "hello \"you\"");
     assert_eq!(value("PORT"), "8080");
     assert_eq!(value("HOME"), "/home/vcap/app");
@@ -57,15 +112,32 @@ pub fn sees_its_environment(platform: &Platform) {
     assert_eq!(value("CF_INSTANCE_INDEX"), "0");
     assert_eq!(value("MEMORY_LIMIT"), "64m");
     assert_eq!(value("VCAP_SERVICES"), "{}");
-    let application: serde_json::Value = serde_json::from_str(&value("VCAP_APPLICATION")).expect("JSON");
+    let application: serde_json::Value =
+        serde_json::from_str(&value("VCAP_APPLICATION")).expect("JSON");
     assert_eq!(application["application_name"], "envs");
     assert_eq!(application["space_name"], "work");
     assert_eq!(application["limits"]["mem"], 64);
-    assert_eq!(application["instance_id"], value("CF_INSTANCE_GUID").as_str());
+    assert_eq!(
+        application["instance_id"],
+        value("CF_INSTANCE_GUID").as_str()
+    );
     assert_eq!(application["port"], 8080);
-    assert_eq!(platform.get("envs", "/write").expect("answers").body, "written");
-    let headers = platform.get("envs", "/headers").expect("answers").body.to_lowercase();
-    for header in ["x-forwarded-for", "x-forwarded-proto", "x-vcap-request-id", "x-cf-applicationid", "x-request-start"] {
+    assert_eq!(
+        platform.get("envs", "/write").expect("answers").body,
+        "written"
+    );
+    let headers = platform
+        .get("envs", "/headers")
+        .expect("answers")
+        .body
+        .to_lowercase();
+    for header in [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-vcap-request-id",
+        "x-cf-applicationid",
+        "x-request-start",
+    ] {
         assert!(headers.contains(header), "{header} is missing in {headers}");
     }
 }
@@ -73,11 +145,28 @@ pub fn sees_its_environment(platform: &Platform) {
 pub fn stops_and_comes_back(platform: &Platform) {
     let home = platform.space("stop");
     let source = probe_app(&platform.path("stop-src"), "stopper", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+        ],
+    );
     platform.wait_for_app("stopper");
     platform.ok_at(&home, &["stop", "stopper"]);
-    let gone = wait(Duration::from_secs(30), || platform.get("stopper", "/").ok().filter(|a| a.status == 404));
-    assert_eq!(gone.expect("unknown").header("x-cf-routererror"), Some("unknown_route"));
+    let gone = wait(Duration::from_secs(30), || {
+        platform
+            .get("stopper", "/")
+            .ok()
+            .filter(|a| a.status == 404)
+    });
+    assert_eq!(
+        gone.expect("unknown").header("x-cf-routererror"),
+        Some("unknown_route")
+    );
     platform.ok_at(&home, &["start", "stopper"]);
     platform.wait_for_app("stopper");
     platform.ok_at(&home, &["restart", "stopper"]);
@@ -96,37 +185,96 @@ pub fn docker_image_runs(platform: &Platform) {
          --change 'ENV FROM_IMAGE=yes' --change 'EXPOSE 8080' - {image}",
         folder.display()
     );
-    let made = std::process::Command::new("sh").args(["-c", &build]).output().expect("a shell");
-    assert!(made.status.success(), "the image could not be made: {}", text(&made));
+    let made = std::process::Command::new("sh")
+        .args(["-c", &build])
+        .output()
+        .expect("a shell");
+    assert!(
+        made.status.success(),
+        "the image could not be made: {}",
+        text(&made)
+    );
     let home = platform.space("image");
-    platform.ok_at(&home, &["push", "imaged", "--docker-image", image, "-m", "32M", "-k", "64M"]);
-    assert_eq!(platform.wait_for_app("imaged").body.trim(), "from-the-image");
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "imaged",
+            "--docker-image",
+            image,
+            "-m",
+            "32M",
+            "-k",
+            "64M",
+        ],
+    );
+    assert_eq!(
+        platform.wait_for_app("imaged").body.trim(),
+        "from-the-image"
+    );
     platform.ok_at(&home, &["delete", "imaged", "-f", "-r"]);
 }
 
 pub fn one_instance_is_restarted_alone(platform: &Platform) {
     let home = platform.space("single");
     let source = probe_app(&platform.path("single-src"), "single", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source, "-i", "2"]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+            "-i",
+            "2",
+        ],
+    );
     let guids = || {
         let bodies: std::collections::BTreeMap<String, String> = (0..20)
             .filter_map(|_| platform.get("single", "/").ok())
             .filter(|a| a.status == 200)
-            .filter_map(|a| a.body.strip_prefix("instance ").and_then(|b| b.split_once(" guid ")).map(|(i, g)| (i.to_owned(), g.to_owned())))
+            .filter_map(|a| {
+                a.body
+                    .strip_prefix("instance ")
+                    .and_then(|b| b.split_once(" guid "))
+                    .map(|(i, g)| (i.to_owned(), g.to_owned()))
+            })
             .collect();
         (bodies.len() == 2).then_some(bodies)
     };
     let before = wait(Duration::from_secs(60), guids).expect("two instances answer");
     platform.ok_at(&home, &["restart-app-instance", "single", "1"]);
-    let after = wait(Duration::from_secs(60), || guids().filter(|now| now["1"] != before["1"])).expect("instance 1 is new");
+    let after = wait(Duration::from_secs(60), || {
+        guids().filter(|now| now["1"] != before["1"])
+    })
+    .expect("instance 1 is new");
     assert_eq!(after["0"], before["0"], "instance 0 was left alone");
 }
 
 pub fn apps_reach_each_other(platform: &Platform) {
     let home = platform.space("talk");
     let source = probe_app(&platform.path("talk-src"), "callee", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source]);
-    platform.ok_at(&home, &["map-route", "callee", "apps.internal", "--hostname", "callee"]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+        ],
+    );
+    platform.ok_at(
+        &home,
+        &[
+            "map-route",
+            "callee",
+            "apps.internal",
+            "--hostname",
+            "callee",
+        ],
+    );
     let caller = platform.path("caller-src");
     std::fs::create_dir_all(&caller).expect("a folder");
     let code = format!(
@@ -140,7 +288,21 @@ pub fn apps_reach_each_other(platform: &Platform) {
     );
     std::fs::write(caller.join("caller.py"), code).expect("written");
     std::fs::write(caller.join("Procfile"), "web: python3 caller.py\n").expect("written");
-    platform.ok_at(&home, &["push", "caller", "-p", &caller.display().to_string(), "-b", "procfile_buildpack", "-m", "64M", "-k", "128M"]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "caller",
+            "-p",
+            &caller.display().to_string(),
+            "-b",
+            "procfile_buildpack",
+            "-m",
+            "64M",
+            "-k",
+            "128M",
+        ],
+    );
     platform.wait_for_app("caller");
     let public = format!("/callee.{}", platform.domain);
     for path in ["/callee.apps.internal", public.as_str()] {
@@ -151,19 +313,33 @@ pub fn apps_reach_each_other(platform: &Platform) {
         });
         assert!(reached.is_some(), "{path} answered {last}");
     }
-    let outside = crate::curl::get(platform.http, "callee.apps.internal", "/", &[]).expect("answers");
+    let outside =
+        crate::curl::get(platform.http, "callee.apps.internal", "/", &[]).expect("answers");
     assert_eq!(outside.status, 404, "an internal route is unknown outside");
 }
 
 pub fn why_explains(platform: &Platform) {
     let home = platform.space("why");
     let source = probe_app(&platform.path("why-src"), "giant", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+        ],
+    );
     platform.wait_for_app("giant");
     let here = platform.ok_at(&home, &["why", "giant/0"]);
     assert!(here.contains("cell"), "{here}");
     let scaled = platform.cfx_at(&home, &["scale", "giant", "-m", "900000M", "-f"]);
-    assert!(text(&scaled).to_lowercase().contains("insufficient"), "{}", text(&scaled));
+    assert!(
+        text(&scaled).to_lowercase().contains("insufficient"),
+        "{}",
+        text(&scaled)
+    );
     let nowhere = platform.ok_at(&home, &["why", "giant/0"]);
     assert!(nowhere.contains("memory"), "{nowhere}");
     platform.ok_at(&home, &["delete", "giant", "-f", "-r"]);
@@ -172,7 +348,17 @@ pub fn why_explains(platform: &Platform) {
 pub fn second_start_in_use() {
     let platform = Platform::start(1);
     let data = platform.path("data").display().to_string();
-    let second = platform.cfx(&["up", "--data", &data, "--api-port", "0", "--http-port", "0", "--https-port", "0"]);
+    let second = platform.cfx(&[
+        "up",
+        "--data",
+        &data,
+        "--api-port",
+        "0",
+        "--http-port",
+        "0",
+        "--https-port",
+        "0",
+    ]);
     assert!(!second.status.success(), "it must refuse");
     assert!(text(&second).contains("in use"), "{}", text(&second));
 }
@@ -181,10 +367,25 @@ pub fn clean_stop_and_return() {
     let mut platform = Platform::start(2);
     let home = platform.space("back");
     let source = probe_app(&platform.path("back-src"), "back", "well");
-    platform.ok_at(&home, &["push", "-f", &format!("{source}/manifest.yml"), "-p", &source, "-i", "3"]);
+    platform.ok_at(
+        &home,
+        &[
+            "push",
+            "-f",
+            &format!("{source}/manifest.yml"),
+            "-p",
+            &source,
+            "-i",
+            "3",
+        ],
+    );
     platform.wait_for_app("back");
     platform.stop();
-    assert_eq!(platform.containers(), Vec::<String>::new(), "containers were left");
+    assert_eq!(
+        platform.containers(),
+        Vec::<String>::new(),
+        "containers were left"
+    );
     platform.up();
     platform.wait_for_app("back");
     let all = wait(Duration::from_secs(60), || {

@@ -4,7 +4,10 @@
 //! own. They need root and a Docker Engine, and fail with the engine's words where there is none.
 //! An argument runs only the tests whose name contains it; `CFX_E2E_KILLS=50` repeats the kills.
 
-#![allow(clippy::disallowed_methods, reason = "these tests run a real process in real time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests run a real process in real time"
+)]
 #![allow(clippy::disallowed_macros, reason = "this is a test runner: it prints")]
 
 mod bad_input;
@@ -27,34 +30,85 @@ type Shared = fn(&Platform);
 type Alone = fn();
 
 const SHARED: &[(&str, Shared)] = &[
-    ("an_app_is_pushed_from_source_routed_logged_and_scaled", lifecycle::pushed_routed_logged_and_scaled),
-    ("an_app_sees_the_environment_that_cloud_foundry_promises", lifecycle::sees_its_environment),
-    ("a_stopped_app_is_unknown_to_the_router_and_comes_back", lifecycle::stops_and_comes_back),
-    ("a_docker_image_runs_with_its_own_command", lifecycle::docker_image_runs),
-    ("one_instance_is_restarted_alone", lifecycle::one_instance_is_restarted_alone),
-    ("apps_reach_each_other_by_route_and_by_internal_name", lifecycle::apps_reach_each_other),
-    ("why_explains_an_instance_that_fits_nowhere", lifecycle::why_explains),
-    ("a_crash_looping_app_is_reported_as_what_it_is", hostile::crash_loop),
+    (
+        "an_app_is_pushed_from_source_routed_logged_and_scaled",
+        lifecycle::pushed_routed_logged_and_scaled,
+    ),
+    (
+        "an_app_sees_the_environment_that_cloud_foundry_promises",
+        lifecycle::sees_its_environment,
+    ),
+    (
+        "a_stopped_app_is_unknown_to_the_router_and_comes_back",
+        lifecycle::stops_and_comes_back,
+    ),
+    (
+        "a_docker_image_runs_with_its_own_command",
+        lifecycle::docker_image_runs,
+    ),
+    (
+        "one_instance_is_restarted_alone",
+        lifecycle::one_instance_is_restarted_alone,
+    ),
+    (
+        "apps_reach_each_other_by_route_and_by_internal_name",
+        lifecycle::apps_reach_each_other,
+    ),
+    (
+        "why_explains_an_instance_that_fits_nowhere",
+        lifecycle::why_explains,
+    ),
+    (
+        "a_crash_looping_app_is_reported_as_what_it_is",
+        hostile::crash_loop,
+    ),
     ("a_deaf_app_is_never_healthy_and_says_so", hostile::deaf),
-    ("an_app_over_its_memory_limit_is_reported_out_of_memory", hostile::out_of_memory),
+    (
+        "an_app_over_its_memory_limit_is_reported_out_of_memory",
+        hostile::out_of_memory,
+    ),
     ("a_hanging_app_leaves_its_routes", hostile::hanging),
-    ("a_neighbour_keeps_answering_beside_a_log_flood_and_a_fork_bomb", hostile::neighbours),
-    ("bad_manifests_are_refused_with_what_to_do", bad_input::manifests),
+    (
+        "a_neighbour_keeps_answering_beside_a_log_flood_and_a_fork_bomb",
+        hostile::neighbours,
+    ),
+    (
+        "bad_manifests_are_refused_with_what_to_do",
+        bad_input::manifests,
+    ),
     ("hostile_requests_to_the_api_leave_no_trace", bad_input::api),
-    ("hostile_requests_to_the_router_are_refused", bad_input::router),
-    ("what_belongs_to_others_does_not_exist", roles::foreign_resources_do_not_exist),
+    (
+        "hostile_requests_to_the_router_are_refused",
+        bad_input::router,
+    ),
+    (
+        "what_belongs_to_others_does_not_exist",
+        roles::foreign_resources_do_not_exist,
+    ),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];
 
 const ALONE: &[(&str, Alone)] = &[
-    ("a_second_start_in_a_folder_in_use_says_so", lifecycle::second_start_in_use),
-    ("a_clean_stop_leaves_nothing_and_a_new_start_brings_every_app_back", lifecycle::clean_stop_and_return),
+    (
+        "a_second_start_in_a_folder_in_use_says_so",
+        lifecycle::second_start_in_use,
+    ),
+    (
+        "a_clean_stop_leaves_nothing_and_a_new_start_brings_every_app_back",
+        lifecycle::clean_stop_and_return,
+    ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
-    ("routes_and_instances_live_on_without_a_controller", kill::without_controller),
+    (
+        "routes_and_instances_live_on_without_a_controller",
+        kill::without_controller,
+    ),
 ];
 
 fn main() -> ExitCode {
-    let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let filter: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     let wanted = |name: &str| filter.is_empty() || filter.iter().any(|f| name.contains(f.as_str()));
     let mut tally = Tally::default();
 
@@ -64,11 +118,18 @@ fn main() -> ExitCode {
         for (name, test) in shared {
             tally.run(name, || test(&platform));
         }
-        tally.run("the_shared_platform_stops_cleanly_and_leaves_no_container", || {
-            let mut platform = platform;
-            platform.stop();
-            assert_eq!(platform.containers(), Vec::<String>::new(), "containers were left");
-        });
+        tally.run(
+            "the_shared_platform_stops_cleanly_and_leaves_no_container",
+            || {
+                let mut platform = platform;
+                platform.stop();
+                assert_eq!(
+                    platform.containers(),
+                    Vec::<String>::new(),
+                    "containers were left"
+                );
+            },
+        );
     }
     for (name, test) in ALONE.iter().filter(|(name, _)| wanted(name)) {
         tally.run(name, test);
@@ -100,11 +161,23 @@ impl Tally {
     }
 
     fn close(self) -> ExitCode {
-        let verdict = if self.failed.is_empty() { "ok" } else { "FAILED" };
+        let verdict = if self.failed.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
         for name in &self.failed {
             println!("failed: {name}");
         }
-        println!("test result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; 0 filtered out", self.passed, self.failed.len());
-        if self.failed.is_empty() && self.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        println!(
+            "test result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; 0 filtered out",
+            self.passed,
+            self.failed.len()
+        );
+        if self.failed.is_empty() && self.passed > 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,162 @@
+//! The command line as users type it.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+fn parse(line: &str) -> Result<Args, clap::Error> {
+    let words = std::iter::once("cfx").chain(line.split_whitespace());
+    Args::try_parse_from(normalise(words.map(Into::into).collect()))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn every_verb_and_its_alias_is_understood() {
+    for line in [
+        "up --cells 3 --runtime docker --listen 127.0.0.1 --api-port 1 --http-port 2 --https-port 3",
+        "serve cell --config cell.yml",
+        "status --json",
+        "api",
+        "api http://127.0.0.1:8880 --skip-ssl-validation",
+        "api --unset",
+        "login -a http://h -u admin -p x -o o -s s --origin uaa",
+        "l",
+        "logout",
+        "lo",
+        "target -o o -s s",
+        "t",
+        "orgs --labels env=prod",
+        "o",
+        "create-org o",
+        "co o",
+        "spaces",
+        "create-space s -o o",
+        "csp s",
+        "push",
+        "p shop",
+        "apps",
+        "a",
+        "app shop --guid",
+        "scale shop -i 0",
+        "scale shop -m 512M -k 1G -l -1 -f --process worker",
+        "start shop",
+        "st shop",
+        "stop shop",
+        "sp shop",
+        "restart shop --strategy rolling --max-in-flight 2 --no-wait",
+        "rs shop",
+        "restage shop",
+        "rg shop",
+        "delete shop -r -f",
+        "d shop",
+        "restart-app-instance shop 3 --process worker",
+        "logs shop --recent",
+        "events shop",
+        "env shop",
+        "e shop",
+        "set-env shop NAME -value",
+        "se shop NAME value",
+        "unset-env shop NAME",
+        "ue shop NAME",
+        "routes --org-level",
+        "r",
+        "create-route d.example -n h --path p",
+        "delete-route d.example --hostname h -f",
+        "map-route shop d.example --hostname h --app-port 8080 --app-protocol http2",
+        "unmap-route shop d.example --hostname h",
+        "domains",
+        "cells",
+        "cells join-token --role router --ttl 5",
+        "why shop/2",
+        "curl /v3/apps -X POST -d {} -H a:b -i --fail",
+        "completion bash",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("cfx {line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for line in [
+        "",
+        "frobnicate",
+        "push shop -m 256",
+        "push shop -m lots",
+        "push shop -i -1",
+        "push shop -t 0",
+        "push shop --no-route --random-route",
+        "push shop --no-manifest -f manifest.yml",
+        "push shop --no-manifest --var a=b",
+        "push shop -o img -p dir",
+        "push shop -o img -b python",
+        "push shop -o img -s host",
+        "push shop --docker-username me",
+        "push shop --droplet d.tgz -p dir",
+        "push shop -u http",
+        "push shop -u carrier-pigeon",
+        "push shop --max-in-flight 2",
+        "push shop --strategy rolling --no-start",
+        "push shop --task --strategy rolling",
+        "scale shop -m 0M",
+        "why shop/x",
+        "why /3",
+        "cells join-token --ttl 0",
+        "up --runtime chroot",
+        "up --api-port 70000",
+        "set-env shop NAME",
+        "completion tcsh",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(error.use_stderr() || line.is_empty(), "cfx {line}");
+    }
+}
+
+#[test]
+fn help_is_there_for_every_verb_with_its_old_word_too() {
+    for line in [
+        "help",
+        "h",
+        "help push",
+        "h push",
+        "push --help",
+        "--version",
+        "version",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(!error.use_stderr(), "cfx {line}");
+    }
+    for command in Args::command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string);
+        assert!(
+            about.is_some_and(|text| !text.is_empty()),
+            "{}",
+            command.get_name()
+        );
+    }
+}
+
+#[test]
+fn push_flags_become_overrides() {
+    let line = "push shop -i 3 -m 256M -k 1G -b python -b go -c null -u http --endpoint /up -t 90";
+    let Command::Push(args) = parse(line).expect("a push").command else {
+        panic!("not a push");
+    };
+    let overrides = args.overrides();
+    assert_eq!(overrides.instances, Some(3));
+    assert_eq!(
+        overrides.buildpacks,
+        Some(vec!["python".into(), "go".into()])
+    );
+    assert_eq!(overrides.command, Some(None));
+    assert_eq!(overrides.timeout, Some(90));
+    let Command::Push(args) = parse("push shop -b default").expect("a push").command else {
+        panic!("not a push");
+    };
+    assert_eq!(args.overrides().buildpacks, Some(Vec::new()));
+}
