@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 pub mod cgroup;
 pub mod docker;
 mod etc;
+pub mod scripted;
 
 /// The name of one container: the guid of one start of one instance.
 pub type ContainerName = cfx_protocol::id::InstanceGuid;

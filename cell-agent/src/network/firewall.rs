@@ -1,0 +1,206 @@
+//! What instances may reach, in chains of the cell's own beside whatever else filters packets on
+//! the machine (Docker drops what is forwarded and not its own).
+//!
+//! `iptables`, because its rules share tables with Docker's on every engine in use; all rules of a
+//! cell are replaced in one transaction.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+
+use ipnet::Ipv4Net;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::{Names, NetworkConfig, NetworkError, io};
+
+/// Where machines keep credentials for whoever asks from inside.
+const LINK_LOCAL: &str = "169.254.0.0/16";
+/// The links of all cells, as iptables matches them.
+const ALL_CELLS: &str = "cfx+";
+/// Seconds to wait for another user of the firewall.
+const LOCK_WAIT: &str = "10";
+
+struct Chains {
+    forward: String,
+    input: String,
+    nat: String,
+}
+
+impl Chains {
+    fn of(names: &Names) -> Self {
+        let tag = names.prefix.to_uppercase();
+        Self {
+            forward: format!("{tag}-FORWARD"),
+            input: format!("{tag}-INPUT"),
+            nat: format!("{tag}-NAT"),
+        }
+    }
+
+    /// The rules that lead into the chains: table, built-in chain, match, own chain.
+    fn jumps(
+        &self,
+        names: &Names,
+        range: Ipv4Net,
+    ) -> [(&'static str, &'static str, Vec<String>); 4] {
+        let veths = names.veths();
+        let own = |words: &[&str], chain: &str| {
+            [words, &["-j", chain]]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let range = range.to_string();
+        [
+            ("filter", "FORWARD", own(&["-i", &veths], &self.forward)),
+            ("filter", "FORWARD", own(&["-o", &veths], &self.forward)),
+            ("filter", "INPUT", own(&["-i", &veths], &self.input)),
+            ("nat", "POSTROUTING", own(&["-s", &range], &self.nat)),
+        ]
+    }
+}
+
+pub(super) async fn install(
+    names: &Names,
+    gateway: Ipv4Addr,
+    config: &NetworkConfig,
+) -> Result<(), NetworkError> {
+    let chains = Chains::of(names);
+    restore(&rules(&chains, names, gateway, config)).await?;
+    for (table, chain, rule) in chains.jumps(names, config.range) {
+        let (there, _) = iptables(table, "-C", chain, &rule).await?;
+        if !there {
+            succeed(iptables(table, "-I", chain, &rule).await?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removing what is not there succeeds.
+pub(super) async fn remove(names: &Names, range: Ipv4Net) -> Result<(), NetworkError> {
+    let chains = Chains::of(names);
+    for (table, chain, rule) in chains.jumps(names, range) {
+        let (there, _) = iptables(table, "-C", chain, &rule).await?;
+        if there {
+            succeed(iptables(table, "-D", chain, &rule).await?)?;
+        }
+    }
+    for (table, chain) in [
+        ("filter", &chains.forward),
+        ("filter", &chains.input),
+        ("nat", &chains.nat),
+    ] {
+        let (there, _) = iptables(table, "-F", chain, &[]).await?;
+        if there {
+            succeed(iptables(table, "-X", chain, &[]).await?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The cell's rules as `iptables-restore` reads them.
+fn rules(chains: &Chains, names: &Names, gateway: Ipv4Addr, config: &NetworkConfig) -> String {
+    let veths = names.veths();
+    let Chains {
+        forward,
+        input,
+        nat,
+    } = chains;
+    let mut text = format!("*filter\n:{forward} - [0:0]\n:{input} - [0:0]\n");
+    let mut rule = |chain: &str, words: &str| {
+        // Writing to a string cannot fail.
+        writeln!(text, "-A {chain} {words}").unwrap_or_default();
+    };
+    rule(
+        forward,
+        "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+    );
+    // Addresses of the cell that the machine forwards on purpose.
+    rule(
+        forward,
+        &format!("-o {veths} -m conntrack --ctstate DNAT -j ACCEPT"),
+    );
+    rule(forward, &format!("-o {ALL_CELLS} -j REJECT"));
+    rule(forward, &format!("-d {LINK_LOCAL} -j REJECT"));
+    for range in &config.denied {
+        rule(forward, &format!("-d {range} -j REJECT"));
+    }
+    rule(
+        forward,
+        &format!("-i {veths} -s {} -j ACCEPT", config.range),
+    );
+    rule(forward, "-j DROP");
+    rule(
+        input,
+        "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+    );
+    for protocol in ["udp", "tcp"] {
+        rule(
+            input,
+            &format!("-d {gateway} -p {protocol} --dport 53 -j ACCEPT"),
+        );
+    }
+    for port in &config.gateway_ports {
+        rule(
+            input,
+            &format!("-d {gateway} -p tcp --dport {port} -j ACCEPT"),
+        );
+    }
+    rule(input, "-p tcp -j REJECT --reject-with tcp-reset");
+    rule(input, "-j REJECT");
+    let masquerade = format!("-A {nat} ! -o {ALL_CELLS} -j MASQUERADE\n");
+    text + "COMMIT\n*nat\n:" + nat + " - [0:0]\n" + &masquerade + "COMMIT\n"
+}
+
+async fn restore(rules: &str) -> Result<(), NetworkError> {
+    let program = "iptables-restore";
+    let run = io("run iptables-restore");
+    let attempt = async {
+        let mut child = Command::new(program)
+            .args(["--noflush", "-w", LOCK_WAIT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(rules.as_bytes()).await?;
+        }
+        child.wait_with_output().await
+    };
+    let output = attempt.await.map_err(run)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(NetworkError::Firewall {
+        program,
+        detail: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}
+
+/// Whether it succeeded, and what it said.
+async fn iptables(
+    table: &str,
+    order: &str,
+    chain: &str,
+    rule: &[String],
+) -> Result<(bool, String), NetworkError> {
+    let output = Command::new("iptables")
+        .args(["-w", LOCK_WAIT, "-t", table, order, chain])
+        .args(rule)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(io("run iptables"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Ok((output.status.success(), said))
+}
+
+fn succeed((success, detail): (bool, String)) -> Result<(), NetworkError> {
+    if success {
+        return Ok(());
+    }
+    let program = "iptables";
+    Err(NetworkError::Firewall { program, detail })
+}
