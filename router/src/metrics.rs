@@ -307,7 +307,7 @@ impl Scrape {
         let Some(bounds) = self.threads.first().map(|thread| of(thread).bounds) else {
             return Ok(());
         };
-        let bounds = bounds.iter().copied().chain([f64::MAX]);
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds
             .enumerate()
             .map(|(index, bound)| (bound, self.sum(|thread| &of(thread).counts[index])))

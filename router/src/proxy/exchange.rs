@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::header::{REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, StatusCode};
 
 use super::admit::Host;
 use super::failure::CLIENT_GONE;
@@ -188,25 +188,30 @@ impl Exchange {
         record.bytes_out = self.bytes_out.get();
         core.metrics.in_flight.subtract(1);
         core.metrics.request_done(record.status, record.took);
-        if record.version <= Version::HTTP_11 {
-            self.client.idles(core);
-        }
+        self.client.request_ends(core);
         core.log.push(record);
     }
 }
 
 /// The exchange ends with this guard, in whichever way.
 #[derive(Debug)]
-pub(crate) struct Completion(Rc<Exchange>);
+pub(crate) struct Completion(Option<Rc<Exchange>>);
 
 impl Completion {
     pub(crate) fn of(exchange: &Rc<Exchange>) -> Self {
-        Self(exchange.clone())
+        Self(Some(exchange.clone()))
+    }
+
+    /// Another guard ends the exchange.
+    pub(crate) fn goes_on(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.0.complete();
+        if let Some(exchange) = &self.0 {
+            exchange.complete();
+        }
     }
 }

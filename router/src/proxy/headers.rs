@@ -9,11 +9,10 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::body::ProxyBody;
 use super::exchange::Exchange;
 use super::upstream::LocalEndpoint;
 use crate::server::connection::Client;
@@ -84,25 +83,19 @@ pub(crate) fn address(headers: &mut HeaderMap, endpoint: &LocalEndpoint) {
     headers.insert(&INSTANCE_INDEX, endpoint.instance_index.clone());
 }
 
-/// Last touches to any answer.
-pub(crate) fn finish(response: &mut Response<ProxyBody>, exchange: &Exchange, draining: bool) {
-    let headers = response.headers_mut();
+/// Last touches to any answer but a 101.
+pub(crate) fn finish(headers: &mut HeaderMap, exchange: &Exchange) {
     if !headers.contains_key(&REQUEST_ID)
         && let Some(id) = exchange.request_id()
     {
         headers.insert(&REQUEST_ID, id);
     }
     headers.remove(&PROXY_SIGNATURE);
-    if draining && !exchange.is_http2() && !headers.contains_key(UPGRADE) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
 }
 
-/// Have the client's connection closed after this answer. HTTP/2 has no such header.
-pub(crate) fn close(headers: &mut HeaderMap, client: &Client) {
-    if !client.http2 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+/// Have an HTTP/1 client's connection closed after this answer.
+pub(crate) fn close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Does the client ask for another protocol that may be passed on?

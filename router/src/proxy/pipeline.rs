@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -31,19 +32,26 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    client.stall_ends();
+    client.request_begins();
     let (parts, body) = request.into_parts();
+    // The bytes after a head that asks for an upgrade are not scanned: see `head_scan`.
+    let unscanned = parts.headers.contains_key(UPGRADE);
     let exchange = Exchange::begin(&core, &client, &parts);
     let completion = Completion::of(&exchange);
     let mut response = match run(&core, &client, &exchange, parts, body).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(&exchange),
     };
-    headers::finish(&mut response, &exchange, core.phase() >= Phase::Draining);
     exchange.answered(response.status());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.body_mut().completes(completion);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        completion.goes_on();
+        return Ok(response);
     }
+    headers::finish(response.headers_mut(), &exchange);
+    if (unscanned || core.phase() >= Phase::Draining) && !client.http2 {
+        headers::close(response.headers_mut());
+    }
+    response.body_mut().completes(completion);
     Ok(response)
 }
 
@@ -78,10 +86,6 @@ async fn run(
         return upgrade::join(exchange, upgrade, response, answer.lease);
     }
     headers::strip_hop_by_hop(response.headers_mut(), false);
-    if upgrade.is_some() {
-        // The bytes after a request for an upgrade were not scanned: see `head_scan`.
-        headers::close(response.headers_mut(), client);
-    }
     let exchange = exchange.clone();
     Ok(response.map(|body| ProxyBody::streaming(body, answer.lease, exchange)))
 }

@@ -3,6 +3,7 @@
 //! It finds out the protocol, hands each request to the pipeline and closes the connection when
 //! a deadline is over or the thread ends. What a request means is not decided here.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -48,25 +49,39 @@ pub(crate) struct Client {
     pub(crate) reach: Reach,
     pub(crate) tls: bool,
     pub(crate) http2: bool,
-    /// Expires when the client itself is too slow; see `stall_begins`.
+    signals: Arc<Signals>,
+    /// Expires when the client itself is too slow. Streams of one HTTP/2 connection stall alone,
+    /// so there only the request's own deadline and pings count, and this is never armed.
     watch: Watch,
+    /// A request is being answered.
+    busy: Cell<bool>,
+    /// What `watch` was last armed for, between requests.
+    head_open: Cell<bool>,
 }
 
 impl Client {
-    fn new(core: &Core, peer: SocketAddr, door: &Door, http2: bool) -> Self {
+    fn new(core: &Core, peer: SocketAddr, door: &Door, http2: bool) -> Rc<Self> {
         let ip = peer.ip().to_string();
-        Self {
+        Rc::new(Self {
             peer,
             ip: HeaderValue::try_from(ip).unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             reach: door.reach,
             tls: door.tls.is_some(),
             http2,
+            signals: Arc::default(),
             watch: core.watchdog.watch(),
-        }
+            busy: Cell::new(false),
+            head_open: Cell::new(false),
+        })
     }
 
-    /// The client has to send or take bytes before anything can go on. Streams of one HTTP/2
-    /// connection stall alone, so there only the request's own deadline and pings count.
+    /// A whole head has arrived.
+    pub(crate) fn request_begins(&self) {
+        self.busy.set(true);
+        self.stall_ends();
+    }
+
+    /// The client has to send or take bytes before anything can go on.
     pub(crate) fn stall_begins(&self, core: &Core) {
         if !self.http2 {
             self.watch
@@ -80,10 +95,30 @@ impl Client {
         }
     }
 
-    /// Between requests.
-    pub(crate) fn idles(&self, core: &Core) {
+    /// The answer is out: the next head has its own time, once it begins.
+    pub(crate) fn request_ends(&self, core: &Core) {
         if !self.http2 {
-            self.watch.arm(core.now() + core.limits.client_idle_timeout);
+            self.busy.set(false);
+            self.waits_for_head(core, self.signals.head_is_open());
+        }
+    }
+
+    fn waits_for_head(&self, core: &Core, open: bool) {
+        self.head_open.set(open);
+        let limits = &core.limits;
+        let limit = if open {
+            limits.request_head_timeout
+        } else {
+            limits.client_idle_timeout
+        };
+        self.watch.arm(core.now() + limit);
+    }
+
+    /// Has a head begun since the last look?
+    fn look(&self, core: &Core) {
+        let open = self.signals.head_is_open();
+        if !self.busy.get() && open != self.head_open.get() {
+            self.waits_for_head(core, open);
         }
     }
 }
@@ -148,6 +183,9 @@ async fn speaks_http2(core: &Core, stream: &TcpStream) -> io::Result<bool> {
             return Ok(true);
         }
         core.clock.sleep(PREFACE_PAUSE).await;
+        if poll_fn(|cx| Poll::Ready(is_over(core, &watch, cx))).await {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
 }
 
@@ -160,17 +198,16 @@ async fn serve_http1<S>(core: Rc<Core>, stream: S, peer: SocketAddr, door: &Door
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Rc::new(Client::new(&core, peer, door, false));
-    let signals = Arc::<Signals>::default();
-    let io = TokioIo::new(HeadScan::new(stream, signals.clone()));
+    let client = Client::new(&core, peer, door, false);
+    let io = TokioIo::new(HeadScan::new(stream, client.signals.clone()));
     let service = {
         let (core, client) = (core.clone(), client.clone());
         service_fn(move |request| pipeline::handle(core.clone(), client.clone(), request))
     };
     let connection = core.http1.serve_connection(io, service).with_upgrades();
     let mut connection = pin!(connection);
-    let (mut closing, mut head_open) = (false, false);
-    client.idles(&core);
+    let mut closing = false;
+    client.request_ends(&core);
     let ended = poll_fn(|cx| {
         let mut polled = connection.as_mut().poll(cx);
         if polled.is_pending() && !closing && core.phase() >= Phase::Closing {
@@ -182,13 +219,7 @@ where
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
-        if signals.head_is_open() != head_open {
-            head_open = !head_open;
-            if head_open {
-                let limit = core.limits.request_head_timeout;
-                client.watch.arm(core.now() + limit);
-            }
-        }
+        client.look(&core);
         match client.watch.poll_expired(cx) {
             Poll::Ready(()) => Poll::Ready(Err("the client was too slow".to_owned())),
             Poll::Pending => Poll::Pending,
@@ -204,7 +235,7 @@ async fn serve_http2<S>(core: Rc<Core>, stream: S, peer: SocketAddr, door: &Door
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Rc::new(Client::new(&core, peer, door, true));
+    let client = Client::new(&core, peer, door, true);
     let service = {
         let (core, client) = (core.clone(), client.clone());
         service_fn(move |request| pipeline::handle(core.clone(), client.clone(), request))
