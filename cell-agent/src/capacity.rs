@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use cfx_protocol::cell::{Capacity, CellUsage};
-use cfx_protocol::instance::InstanceState;
 
 use crate::config::{CapacityConfig, Config};
-use crate::plan::Instance;
 
 /// Starts at once for each core, unless configured.
 const STARTS_PER_CORE: u32 = 2;
@@ -57,9 +55,9 @@ fn times(amount: u64, factor: f64) -> u64 {
     (amount as f64 * factor) as u64
 }
 
-/// What the machine uses now. `cpu` is of instances: what their last samples say.
+/// What the machine uses now; `cpu` is of instances.
 #[must_use]
-pub fn usage<'a>(machine: Machine, data: &Path, instances: impl Iterator<Item = &'a Instance>) -> CellUsage {
+pub fn usage(machine: Machine, data: &Path, cpu: f64) -> CellUsage {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available_mb = meminfo_kib(&meminfo, "MemAvailable:") >> 10;
     let disk_used_mb = nix::sys::statvfs::statvfs(data)
@@ -68,10 +66,7 @@ pub fn usage<'a>(machine: Machine, data: &Path, instances: impl Iterator<Item = 
     CellUsage {
         memory_used_mb: machine.memory_mb.saturating_sub(available_mb),
         disk_used_mb,
-        cpu: instances
-            .filter(|one| matches!(one.state, InstanceState::Running { .. } | InstanceState::Starting { .. }))
-            .filter_map(|one| one.usage.map(|usage| usage.cpu))
-            .sum(),
+        cpu,
     }
 }
 

@@ -29,7 +29,7 @@ fn command(tools: &Tools, order: &Order, made: &Made) -> Command {
     let (program, directory) = match (&order.spec.work, &made.image) {
         (Work::Staging(work), _) => {
             env.extend(staging::builder_env(work));
-            (staging::builder_command(), super::env::HOME.to_owned())
+            (staging::builder_command(work), super::env::HOME.to_owned())
         }
         (work, Some(image)) => (image_program(work, image), image_directory(image)),
         (Work::Process { command, .. }, None) => (

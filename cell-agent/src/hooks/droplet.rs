@@ -22,3 +22,18 @@ pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Resul
     made.ports = ports(&order.spec, made.image.as_ref());
     Ok(())
 }
+
+/// The same for a start that runs already: nothing is downloaded.
+pub(super) async fn find(tools: &Tools, order: &Order, made: &mut Made) -> Result<(), HookError> {
+    match &order.spec.root {
+        Root::Image { reference, .. } => {
+            made.image = Some(tools.runtime.image(reference, None).await?);
+        }
+        Root::Stack { droplet: Some(droplet), .. } => {
+            tools.droplets.pin_adopted(order.name(), &droplet.sha256);
+        }
+        Root::Stack { droplet: None, .. } => {}
+    }
+    made.ports = ports(&order.spec, made.image.as_ref());
+    Ok(())
+}

@@ -3,7 +3,6 @@
 //! A trait, because tests and the simulation have neither loop devices nor a bridge. Every call is
 //! by name and may be repeated, so that a fresh agent can clear away what a dead one left.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -51,8 +50,8 @@ pub trait Ground: Send + Sync + std::fmt::Debug {
     /// Let go of the address. Freeing what is not leased succeeds.
     async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError>;
 
-    /// Assignments that hold an address, perhaps since before this agent started.
-    async fn leases(&self) -> Result<BTreeMap<AssignmentGuid, Address>, GroundError>;
+    /// Take addresses back that are in use and belong to no assignment: leftovers of a dead agent.
+    async fn sweep_addresses(&self) -> Result<(), GroundError>;
 
     /// Make a volume; one of the same name is replaced.
     async fn make_volume(&self, spec: VolumeSpec) -> Result<Disk, GroundError>;

@@ -33,6 +33,7 @@ use crate::droplet_cache::{CacheError, DropletCache};
 use crate::runtime::{Container, ImageDefaults, Runtime, RuntimeError, User};
 use crate::slot::SlotError;
 use crate::staging::{StagingError, Stager};
+pub(crate) use container::identify;
 use ground::{Disk, Ground, GroundError};
 
 /// Port of a process that names none, and Cloud Foundry's default.
@@ -60,6 +61,8 @@ pub struct Order {
     pub start: u32,
     /// The address it had before.
     pub address: Option<Address>,
+    /// Something of this start or the one before may be on the machine.
+    pub remains: bool,
 }
 
 /// What the steps have made so far.
@@ -122,6 +125,15 @@ pub async fn prepare(tools: &Tools, order: &Order) -> Result<Made, HookError> {
     Ok(made)
 }
 
+/// What an earlier agent made for a start that runs.
+pub async fn find(tools: &Tools, order: &Order) -> Result<Made, HookError> {
+    let mut made = Made::default();
+    droplet::find(tools, order, &mut made).await?;
+    address::make(tools, order, &mut made).await?;
+    made.disk = tools.ground.volume(order.name()).await?;
+    Ok(made)
+}
+
 /// Clear away everything of one start. The address stays with the assignment. All steps are tried,
 /// whatever fails; the first failure is told.
 pub async fn clear(tools: &Tools, name: InstanceGuid) -> Result<(), HookError> {
@@ -181,7 +193,7 @@ impl Order {
         !matches!(self.spec.work, Work::Process { .. })
     }
 
-    fn is_image(&self) -> bool {
+    pub(crate) fn is_image(&self) -> bool {
         matches!(self.spec.root, Root::Image { .. })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cfx_protocol::actual::{Address, CrashReport, InstanceReport, Outcome, Usage};
+use cfx_protocol::actual::{Address, CrashReport, InstanceReport, Outcome, StagingFailure, Usage};
 use cfx_protocol::desired::{Assignment, InstanceSpec, Work as Purpose};
 use cfx_protocol::id::{InstanceGuid, ProcessGuid};
 use cfx_protocol::instance::{CrashReason, Illegal, InstanceEvent, InstanceState};
@@ -33,6 +33,8 @@ pub struct Instance {
     /// Something of this or an earlier start may be on the machine.
     pub remains: bool,
     pub under_way: Option<Work>,
+    /// The present start may have got its command.
+    pub armed: bool,
     /// The process of a run-once work has ended; its outcome is not known yet.
     pub ended: bool,
     pub address: Option<Address>,
@@ -51,6 +53,7 @@ impl Instance {
             crashes: 0,
             remains: false,
             under_way: None,
+            armed: false,
             ended: false,
             address: None,
             usage: None,
@@ -96,7 +99,7 @@ impl Instance {
         self.usage = None;
         if next_retry_at == Some(now) {
             self.apply(InstanceEvent::RetryDue, now)?;
-            self.start += 1;
+            self.begin(self.start + 1);
         }
         Ok(CrashReport {
             assignment: self.assignment.guid,
@@ -114,8 +117,28 @@ impl Instance {
     pub fn begin(&mut self, start: u32) {
         self.start = start;
         self.state = InstanceState::Preparing;
+        self.armed = false;
         self.ended = false;
         self.usage = None;
+    }
+
+    /// A run-once work is over; what is left of it is cleared away next.
+    pub fn conclude(&mut self, outcome: Outcome, now: Timestamp) -> Result<(), Box<Illegal>> {
+        self.outcome = Some(outcome);
+        self.apply(InstanceEvent::StopRequested, now)
+    }
+
+    /// How a run-once work that never came to its end is told; none for a process.
+    #[must_use]
+    pub fn failure(&self, detail: String) -> Option<Outcome> {
+        match &self.spec.work {
+            Purpose::Process { .. } => None,
+            Purpose::Task { task, .. } => Some(Outcome::Task { task: *task, failure: Some(detail) }),
+            Purpose::Staging(work) => Some(Outcome::Staging {
+                build: work.build,
+                result: Err(StagingFailure { id: "StagingError".to_owned(), message: detail }),
+            }),
+        }
     }
 
     #[must_use]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cfx_protocol::link::Role;
+use cfx_protocol::link::{Role, SHA256_HEADER};
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
@@ -140,12 +140,13 @@ impl InternalClient {
         Ok(answer.into_body())
     }
 
-    /// Send a large body; the deadline is the caller's.
+    /// Send a large body with its digest; the deadline is the caller's.
     pub async fn upload(
         &self,
         path: &str,
         content_type: &'static str,
         length: u64,
+        sha256: &str,
         body: AnyBody,
     ) -> Result<(), LinkError> {
         let what = format!("PUT {path}");
@@ -153,6 +154,9 @@ impl InternalClient {
         request
             .headers_mut()
             .insert(header::CONTENT_LENGTH, length.into());
+        let digest =
+            header::HeaderValue::from_str(sha256).map_err(|error| garbled(&what, &error))?;
+        request.headers_mut().insert(SHA256_HEADER, digest);
         // The answer comes only after the whole body went out.
         let answer = self.client.request(request).await;
         self.check(&what, answer).await.map(drop)

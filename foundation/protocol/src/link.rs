@@ -18,6 +18,9 @@ pub const CELL_SUSPECT_MS: u64 = 3_000;
 /// A cell silent for this long is lost: its instances are replaced, milliseconds.
 pub const CELL_LOST_MS: u64 = 5_000;
 
+/// Header of an upload: the hexadecimal digest of its body.
+pub const SHA256_HEADER: &str = "x-cfx-sha256";
+
 // Cell to controller. `{}` is the guid.
 //   POST {PREFIX}/cells                      CellRegistration -> 200
 //   GET  {PREFIX}/cells/{}/desired           NDJSON of DesiredFrame
@@ -25,10 +28,10 @@ pub const CELL_LOST_MS: u64 = 5_000;
 //   POST {PREFIX}/logs                       NDJSON of LogEnvelope -> 204
 //   GET  {PREFIX}/packages/{}                zip
 //   GET  {PREFIX}/droplets/{}                tar.gz
-//   PUT  {PREFIX}/droplets/{}                tar.gz, from the cell that stages it
+//   PUT  {PREFIX}/droplets/{}                tar.gz, from the cell that stages it; SHA256_HEADER
 //   GET  {PREFIX}/buildpacks/{}              zip
 //   GET  {PREFIX}/build_caches/{app}/{stack} tar.gz or 404
-//   PUT  {PREFIX}/build_caches/{app}/{stack} tar.gz
+//   PUT  {PREFIX}/build_caches/{app}/{stack} tar.gz; SHA256_HEADER
 // Router to controller.
 //   GET  {PREFIX}/routes                     NDJSON of RouteFrame
 //   POST {PREFIX}/routers/{}/ack             TableAck -> 204

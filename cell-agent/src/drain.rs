@@ -1,0 +1,47 @@
+//! Emptying a cell before maintenance. The cell takes nothing new and says so; moving what it has
+//! is the controller's work, which starts replacements first and removes assignments afterwards.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::agent::Message;
+use crate::agent::picture::Picture;
+
+/// The hand on a cell's drain; cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    messages: mpsc::Sender<Message>,
+    picture: watch::Receiver<Arc<Picture>>,
+}
+
+impl Drain {
+    pub(crate) fn new(
+        messages: mpsc::Sender<Message>,
+        picture: watch::Receiver<Arc<Picture>>,
+    ) -> Self {
+        Self { messages, picture }
+    }
+
+    /// Take nothing new from now on.
+    pub async fn begin(&self) {
+        self.set(true).await;
+    }
+
+    /// Take work again.
+    pub async fn end(&self) {
+        self.set(false).await;
+    }
+
+    async fn set(&self, draining: bool) {
+        // An agent that has stopped takes nothing anyway.
+        drop(self.messages.send(Message::Drain(draining)).await);
+    }
+
+    /// Returns when nothing is left on the cell, or the agent has stopped.
+    pub async fn emptied(&self) {
+        let mut picture = self.picture.clone();
+        let is_empty = |picture: &Arc<Picture>| picture.draining && picture.reports.is_empty();
+        drop(picture.wait_for(is_empty).await);
+    }
+}

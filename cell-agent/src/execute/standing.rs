@@ -1,0 +1,230 @@
+//! The live side of one armed start: its output is read, its end is seen, its health is watched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cfx_protocol::desired::Work;
+use cfx_protocol::id::AssignmentGuid;
+use cfx_protocol::instance::InstanceState;
+use cfx_protocol::telemetry::Stream;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{News, Shared};
+use crate::health::{Finding, Monitor, Unheard};
+use crate::hooks::{Made, Order};
+use crate::logs::reader::{self, Channel};
+use crate::runtime::Signal;
+use crate::slot::{Attached, Slot};
+
+/// How long the last output of an ended instance is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The exit status of a process that was killed.
+const STATUS_KILLED: i32 = 137;
+
+/// How a start ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    pub status: i32,
+    pub out_of_memory: bool,
+    /// Its time was up.
+    pub expired: bool,
+    /// Neither the launcher nor the runtime knows how it ended.
+    pub lost: bool,
+}
+
+impl Exit {
+    pub const LOST: Self = Self {
+        status: STATUS_KILLED,
+        out_of_memory: false,
+        expired: false,
+        lost: true,
+    };
+}
+
+#[derive(Debug)]
+pub struct Standing {
+    pub order: Order,
+    pub made: Made,
+    /// None until it is armed.
+    channel: Mutex<Option<Arc<Channel>>>,
+    exit: watch::Sender<Option<Exit>>,
+    /// Ends the monitor and the wait for the end.
+    watching: CancellationToken,
+}
+
+impl Standing {
+    #[must_use]
+    pub fn new(order: Order, made: Made) -> Arc<Self> {
+        Arc::new(Self {
+            order,
+            made,
+            channel: Mutex::new(None),
+            exit: watch::Sender::new(None),
+            watching: CancellationToken::new(),
+        })
+    }
+
+    #[must_use]
+    pub fn assignment(&self) -> AssignmentGuid {
+        self.order.assignment.guid
+    }
+
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        *self.exit.borrow()
+    }
+
+    /// Bytes of log delivered; none when it has not been armed.
+    #[must_use]
+    pub fn log_bytes(&self) -> Option<u64> {
+        self.channel.lock().as_ref().map(|channel| channel.delivered())
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) {
+        let mut exit = self.exit.subscribe();
+        // The sender lives as long as `self`.
+        drop(exit.wait_for(Option::is_some).await);
+    }
+
+    pub(super) fn end_watching(&self) {
+        self.watching.cancel();
+    }
+
+    /// The task that lives as long as the armed start.
+    pub(super) async fn live(self: Arc<Self>, shared: Arc<Shared>, attached: Attached, state: InstanceState) {
+        let voice = shared.voice(&self.order);
+        let limit = self.order.spec.limits.log_rate_bytes;
+        let clock = shared.tools.clock.clone();
+        let channel = Channel::new(voice, limit, shared.budget.clone(), clock.clone());
+        let channel = Arc::new(channel);
+        *self.channel.lock() = Some(channel.clone());
+        let Attached { lifeline, stdout, stderr } = attached;
+        let output = async {
+            tokio::join!(
+                reader::read(channel.clone(), Stream::Out, stdout),
+                reader::read(channel.clone(), Stream::Err, stderr),
+            )
+        };
+        let until_end = async {
+            tokio::select! {
+                () = lifeline.ended() => false,
+                expired = self.deadline(&shared) => expired,
+                () = self.watch_health(&shared, &state) => false,
+            }
+        };
+        tokio::pin!(output);
+        let expired = {
+            tokio::pin!(until_end);
+            // Output is read all the while, and after the end for as long as there is some.
+            let expired = tokio::select! {
+                expired = &mut until_end => Some(expired),
+                _ = &mut output => None,
+            };
+            match expired {
+                Some(expired) => {
+                    drop(tokio::time::timeout(LAST_WORDS, &mut output).await);
+                    expired
+                }
+                None => until_end.await,
+            }
+        };
+        self.finish(&shared, expired).await;
+    }
+
+    /// A hint came that it has ended: see whether that is so.
+    pub(super) async fn look(&self, shared: &Shared) {
+        let name = self.order.name();
+        if let Ok(Some(_)) = shared.tools.runtime.exit_record(name).await {
+            self.finish(shared, false).await;
+        }
+    }
+
+    pub(super) async fn finish(&self, shared: &Shared, expired: bool) {
+        let exit = Exit { expired, ..self.read_exit(shared).await };
+        let first = self.exit.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert(exit);
+            first
+        });
+        self.watching.cancel();
+        if first {
+            shared.tell(self.assignment(), self.order.start, News::Ended(exit));
+        }
+    }
+
+    /// The launcher's record says most; the runtime knows about launchers that were killed.
+    async fn read_exit(&self, shared: &Shared) -> Exit {
+        let slot = self.made.disk.as_ref().map(|disk| Slot::at(disk.slot.clone()));
+        let record = slot.and_then(|slot| slot.exit_record().ok().flatten());
+        if let Some(record) = record
+            && (record.out_of_memory || i32::from(record.status) != STATUS_KILLED)
+        {
+            return Exit {
+                status: record.status.into(),
+                out_of_memory: record.out_of_memory,
+                expired: false,
+                lost: false,
+            };
+        }
+        match shared.tools.runtime.exit_record(self.order.name()).await {
+            Ok(Some(known)) => Exit {
+                status: record.map_or(known.status, |record| record.status.into()),
+                out_of_memory: known.out_of_memory,
+                expired: false,
+                lost: false,
+            },
+            Ok(None) | Err(_) => record.map_or(Exit::LOST, |record| Exit {
+                status: record.status.into(),
+                out_of_memory: false,
+                expired: false,
+                lost: false,
+            }),
+        }
+    }
+
+    /// A staging has a time; at its end it is killed. Nothing else has one.
+    async fn deadline(&self, shared: &Shared) -> bool {
+        let Work::Staging(work) = &self.order.spec.work else {
+            return std::future::pending().await;
+        };
+        let time = Duration::from_secs(u64::from(work.timeout_s));
+        shared.tools.clock.sleep(time).await;
+        // Whether it works or not: what is left is cleared away by name later.
+        if let Err(error) = shared.tools.runtime.signal(self.order.name(), Signal::Kill).await {
+            shared.events.step_failed(self.order.name(), "kill", &error.to_string());
+        }
+        true
+    }
+
+    /// Never returns: the end of health is for the agent to decide about.
+    async fn watch_health(&self, shared: &Shared, state: &InstanceState) {
+        let watch = self.watching.run_until_cancelled(self.monitor(shared, state));
+        watch.await;
+        std::future::pending().await
+    }
+
+    async fn monitor(&self, shared: &Shared, state: &InstanceState) {
+        let tell = |finding| {
+            shared.tell(self.assignment(), self.order.start, News::Found(finding));
+            Ok::<(), Unheard>(())
+        };
+        let Work::Process { health, readiness, .. } = &self.order.spec.work else {
+            if !matches!(state, InstanceState::Running { .. }) {
+                tell(Finding::Healthy { ready: true }).unwrap_or_default();
+            }
+            return;
+        };
+        let Some(address) = self.made.address else {
+            return;
+        };
+        let clock = shared.tools.clock.clone();
+        let monitor = Monitor::new(health.clone(), readiness.clone(), address, &self.made.ports, clock);
+        match state {
+            InstanceState::Running { ready, .. } => monitor.keep_watching(*ready, tell).await,
+            _ => monitor.from_start(tell).await,
+        }
+    }
+}

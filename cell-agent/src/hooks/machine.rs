@@ -1,0 +1,182 @@
+//! The real ground: a network of routed addresses and volumes on loop devices. Needs root.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cfx_process::clock::Clock;
+use cfx_protocol::actual::Address;
+use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
+use parking_lot::Mutex;
+
+use super::ground::{Disk, Ground, GroundError};
+use crate::network::{AddressPool, Network};
+use crate::runtime::Container;
+use crate::volume::{Volume, VolumeSpec, Volumes};
+
+/// How long a freed address rests: routers that lost their controller may still know it.
+const ADDRESS_REST: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub struct Machine {
+    network: Network,
+    volumes: Volumes,
+    clock: Clock,
+    addresses: Mutex<Addresses>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    pool: AddressPool,
+    leases: BTreeMap<AssignmentGuid, Address>,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(network: Network, volumes: Volumes, clock: Clock) -> Self {
+        let pool = AddressPool::new(network.range(), ADDRESS_REST);
+        Self {
+            network,
+            volumes,
+            clock,
+            addresses: Mutex::new(Addresses { pool, leases: BTreeMap::new() }),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(Volumes) -> Result<T, crate::volume::VolumeError> + Send + 'static,
+    ) -> Result<T, GroundError> {
+        let volumes = self.volumes.clone();
+        let done = tokio::task::spawn_blocking(move || work(volumes)).await;
+        let done = done.map_err(|error| failed(action, &error))?;
+        done.map_err(|error| failed(action, &error))
+    }
+}
+
+impl Addresses {
+    fn lease(
+        &mut self,
+        assignment: AssignmentGuid,
+        known: Option<Address>,
+        port: u16,
+        now: Duration,
+    ) -> Option<Address> {
+        if let Some(address) = self.leases.get(&assignment) {
+            return Some(*address);
+        }
+        let ip = match known.map(|address| address.internal_ip) {
+            Some(IpAddr::V4(ip)) if self.pool.claim(ip) => ip,
+            _ => self.pool.lease(now)?,
+        };
+        let address = Address { host: ip.into(), port, internal_ip: ip.into() };
+        self.leases.insert(assignment, address);
+        Some(address)
+    }
+}
+
+#[async_trait]
+impl Ground for Machine {
+    async fn lease(
+        &self,
+        assignment: AssignmentGuid,
+        known: Option<Address>,
+        port: u16,
+    ) -> Result<Address, GroundError> {
+        let now = self.clock.monotonic();
+        let leased = self.addresses.lock().lease(assignment, known, port, now);
+        leased.ok_or_else(|| GroundError {
+            action: "give an address",
+            detail: "all are taken, or were until moments ago".to_owned(),
+        })
+    }
+
+    async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError> {
+        const ACTION: &str = "connect the instance to the network";
+        let lease = self.addresses.lock().leases.get(&assignment).copied();
+        let ip = lease.and_then(v4).ok_or_else(|| failed(ACTION, &"it has no address"))?;
+        let pid = container.pid.ok_or_else(|| failed(ACTION, &"it has ended"))?;
+        self.network.attach(pid, ip).await.map_err(|error| failed(ACTION, &error))
+    }
+
+    async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError> {
+        let lease = self.addresses.lock().leases.get(&assignment).copied();
+        let Some(ip) = lease.and_then(v4) else {
+            return Ok(());
+        };
+        let detached = self.network.detach(ip).await;
+        detached.map_err(|error| failed("take the address back", &error))?;
+        let mut addresses = self.addresses.lock();
+        addresses.leases.remove(&assignment);
+        addresses.pool.release(ip, self.clock.monotonic());
+        Ok(())
+    }
+
+    async fn sweep_addresses(&self) -> Result<(), GroundError> {
+        const ACTION: &str = "clear addresses of nobody away";
+        let attached = self.network.attached().map_err(|error| failed(ACTION, &error))?;
+        for ip in attached {
+            let is_leased = {
+                let addresses = self.addresses.lock();
+                addresses.leases.values().any(|lease| lease.internal_ip == IpAddr::V4(ip))
+            };
+            if !is_leased {
+                self.network.detach(ip).await.map_err(|error| failed(ACTION, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_volume(&self, spec: VolumeSpec) -> Result<Disk, GroundError> {
+        let made = self.blocking("make the volume", move |volumes| volumes.make(&spec));
+        made.await.map(Disk::from)
+    }
+
+    async fn volume(&self, name: InstanceGuid) -> Result<Option<Disk>, GroundError> {
+        let found = self.blocking("find the volume", move |volumes| volumes.adopt(name));
+        Ok(found.await?.map(Disk::from))
+    }
+
+    async fn volume_used(&self, name: InstanceGuid) -> Result<u64, GroundError> {
+        let used = move |volumes: Volumes| match volumes.adopt(name)? {
+            Some(volume) => volume.usage().map(|usage| usage.used_bytes),
+            None => Ok(0),
+        };
+        self.blocking("measure the volume", used).await
+    }
+
+    async fn release_volume(&self, name: InstanceGuid) -> Result<(), GroundError> {
+        self.blocking("release the volume", move |volumes| volumes.release(name)).await
+    }
+
+    async fn volumes(&self) -> Result<Vec<InstanceGuid>, GroundError> {
+        self.blocking("list the volumes", |volumes| volumes.list()).await
+    }
+
+    fn gateway(&self) -> Option<IpAddr> {
+        Some(self.network.gateway().into())
+    }
+}
+
+impl From<Volume> for Disk {
+    fn from(volume: Volume) -> Self {
+        Self {
+            home: volume.home,
+            tmp: volume.tmp,
+            slot: volume.slot,
+        }
+    }
+}
+
+fn v4(address: Address) -> Option<Ipv4Addr> {
+    match address.internal_ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn failed(action: &'static str, error: &dyn std::fmt::Display) -> GroundError {
+    GroundError { action, detail: error.to_string() }
+}
