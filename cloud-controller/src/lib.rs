@@ -6,6 +6,9 @@
 pub mod actions;
 pub mod api;
 pub mod auth;
+pub mod blobs;
 pub mod cells;
+pub mod housekeeping;
 pub mod log_cache;
+pub mod staging;
 pub mod state;

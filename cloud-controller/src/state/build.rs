@@ -11,6 +11,7 @@ use super::Link;
 use super::app::Lifecycle;
 use super::intent::Intent;
 use super::meta::Meta;
+use super::package::BlobFacts;
 use super::table::guid_record;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,11 @@ pub struct Build {
     pub memory_mb: u32,
     pub disk_mb: u32,
     pub created_by: BuildCreator,
+    /// The droplet and the build cache that its cell has sent.
+    #[serde(default)]
+    pub uploaded: Option<BlobFacts>,
+    #[serde(default)]
+    pub uploaded_cache: Option<BlobFacts>,
     /// Where it is staged; none until it is placed.
     pub intent: Option<Intent>,
     pub meta: Meta,

@@ -14,6 +14,9 @@ pub struct Domain {
     pub internal: bool,
     /// Private to an organisation; none is shared by all.
     pub organization: Option<OrgGuid>,
+    /// Where routes go that name no domain. One shared domain is.
+    #[serde(default)]
+    pub default: bool,
     pub meta: Meta,
 }
 

@@ -33,7 +33,7 @@ pub mod user;
 
 pub use draft::Draft;
 pub use handle::{OpenError, StateHandle, WriteError};
-pub use table::{Link, Record, Table};
+pub use table::{Link, Record, Stored, Table};
 
 #[cfg(test)]
 mod tests;
