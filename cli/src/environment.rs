@@ -25,7 +25,7 @@ pub(crate) struct Environment {
     pub(crate) staging_timeout: Duration,
     pub(crate) startup_timeout: Duration,
     /// Where `cfx up` keeps its data unless told otherwise.
-    pub(crate) data_home: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 impl Environment {
@@ -35,14 +35,18 @@ impl Environment {
 
     /// From whatever answers for the variables.
     pub(crate) fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
-        let user_home = PathBuf::from(get("HOME").unwrap_or_else(|| "/".to_owned()));
+        let home = get("CFX_HOME").map_or_else(
+            || PathBuf::from(get("HOME").unwrap_or_else(|| "/".to_owned())).join(".cfx"),
+            PathBuf::from,
+        );
         let minutes = |name: &str, default: f64| {
             let given = get(name).and_then(|text| text.trim().parse::<f64>().ok());
             let minutes = given.filter(|m| m.is_finite() && *m > 0.0);
             Duration::from_secs_f64(minutes.unwrap_or(default).min(TIMEOUT_MAX_MIN) * 60.0)
         };
         Self {
-            home: get("CFX_HOME").map_or_else(|| user_home.join(".cfx"), PathBuf::from),
+            data: home.join("data"),
+            home,
             no_color: get("NO_COLOR").is_some(),
             dumb_terminal: get("TERM").is_some_and(|term| term == "dumb"),
             docker_password: get("CF_DOCKER_PASSWORD"),
@@ -50,7 +54,6 @@ impl Environment {
             password: get("CF_PASSWORD"),
             staging_timeout: minutes("CF_STAGING_TIMEOUT", STAGING_TIMEOUT_DEFAULT_MIN),
             startup_timeout: minutes("CF_STARTUP_TIMEOUT", STARTUP_TIMEOUT_DEFAULT_MIN),
-            data_home: user_home.join(".local/share/cfx"),
         }
     }
 }

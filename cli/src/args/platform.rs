@@ -22,7 +22,7 @@ pub(crate) struct UpArgs {
     /// Read settings from a YAML file; its keys are the names of these flags
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Folder that holds everything [default: ~/.local/share/cfx]
+    /// Folder that holds everything [default: ~/.cfx/data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1]

@@ -206,8 +206,6 @@ pub(crate) struct Package {
     #[serde(default)]
     pub(crate) state: String,
     #[serde(default)]
-    pub(crate) created_at: Option<Timestamp>,
-    #[serde(default)]
     pub(crate) data: PackageData,
 }
 

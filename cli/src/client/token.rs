@@ -30,15 +30,9 @@ pub(crate) struct Claims {
     #[serde(default)]
     pub(crate) user_name: Option<String>,
     #[serde(default)]
-    pub(crate) user_id: Option<String>,
-    #[serde(default)]
     pub(crate) origin: Option<String>,
     #[serde(default)]
     pub(crate) client_id: Option<String>,
-    #[serde(default)]
-    pub(crate) jti: Option<String>,
-    #[serde(default)]
-    pub(crate) revocable: bool,
 }
 
 impl Tokens {

@@ -85,10 +85,6 @@ impl Manifest {
 }
 
 impl AppManifest {
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        self.attributes.get(key)?.as_str()
-    }
-
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.attributes.get(key).and_then(Value::as_bool) == Some(true)
     }

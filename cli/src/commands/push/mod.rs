@@ -6,6 +6,8 @@
 
 mod bits;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
