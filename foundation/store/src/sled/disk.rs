@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ::sled::{Batch, Db, Mode};
 
+use super::lock::patiently;
 use super::space::{self, Reserve};
 use super::witness::{self, Testimony, Witness};
 use super::{SledOptions, io_error};
@@ -25,6 +26,10 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// How often sled's own thread reclaims segments; without it space is never given back.
 const RECLAIM_EVERY_MS: u64 = 1_000;
+
+/// A file that is larger than this, and than so many times its contents, has not been reclaimed.
+const BLOAT_BYTES_MIN: u64 = 256 * 1024 * 1024;
+const BLOAT_FACTOR: u64 = 3;
 
 const META_KEY: &[u8] = b"m";
 const KEY_PREFIX: u8 = b'k';
@@ -86,6 +91,7 @@ impl Disk {
             None => return Err(damaged(options, "its meta record is missing".to_owned())),
         };
         check(options, &meta, &found, testimony)?;
+        warn_of_bloat(&data, found.bytes);
         if raise_epoch {
             meta.epoch = (meta.epoch + 1).max(options.epoch_min);
         }
@@ -244,7 +250,9 @@ fn open_sled(options: &SledOptions, data: &Path) -> Result<Db, StoreError> {
         .segment_size(SEGMENT_BYTES)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(RECLAIM_EVERY_MS));
-    match guard(|| config.open()) {
+    // With our own lock held, sled's can only be held by a child that is being forked.
+    let is_lock = |error: &::sled::Error| matches!(error, ::sled::Error::Io(error) if error.to_string().contains("acquire lock"));
+    match guard(|| patiently(|| config.open(), is_lock)) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(::sled::Error::Io(error))) => Err(io_error("open", data)(error)),
         Ok(Err(error)) => Err(damaged(options, error.to_string())),
@@ -256,6 +264,7 @@ fn open_sled(options: &SledOptions, data: &Path) -> Result<Db, StoreError> {
 struct Found {
     meta: Option<Meta>,
     keys: u64,
+    bytes: u64,
     newest: Revision,
     leased: Vec<(String, u64)>,
 }
@@ -273,6 +282,7 @@ fn verify(db: &Db) -> Result<Found, String> {
         }
         let (key, record) = decode(&stored, &bytes)?;
         found.keys += 1;
+        found.bytes += (stored.len() + bytes.len()) as u64;
         found.newest = found.newest.max(record.modified);
         if record.lease != 0 {
             found.leased.push((key, record.lease));
@@ -320,6 +330,17 @@ fn check(
             ),
         )),
         _ => Ok(()),
+    }
+}
+
+fn warn_of_bloat(data: &Path, bytes: u64) {
+    let file_bytes = fs::metadata(data.join("db")).map_or(0, |file| file.len());
+    if file_bytes > BLOAT_BYTES_MIN.max(BLOAT_FACTOR * bytes) {
+        tracing::warn!(
+            file_bytes,
+            bytes,
+            "the store's file is far larger than its contents; a backup and restore shrinks it"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! `kill -9` at any moment: a child process commits and reports each acknowledged key; after it
 //! was killed, every reported key is there.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +9,9 @@ use std::process::{Command, Stdio};
 use super::{put, reopen};
 use crate::store::Store;
 
-const KILLS: u64 = 20;
+/// Few enough for every run; a long run sets `CFX_STORE_KILLS`.
+const KILLS_DEFAULT: usize = 20;
+const KILLS_VARIABLE: &str = "CFX_STORE_KILLS";
 /// Set for the child: the folder of its store.
 const CHILD_STORE: &str = "CFX_STORE_CRASH_TEST";
 /// This test, as the test binary lists it.
@@ -18,29 +21,47 @@ const CHILD_TEST: &str = "sled::tests::crash::child_that_commits_until_it_is_kil
 async fn what_was_acknowledged_survives_kill_nine() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut acknowledged = Vec::new();
-    for round in 0..KILLS {
-        // From "while opening" to "in the middle of many commits"; the primes spread the points.
-        let lines = usize::try_from(round * round * 7 % 301).expect("small");
-        acknowledged.extend(run_and_kill(folder.path(), lines));
+    let mut epoch = 0;
+    for round in 0..kills() {
+        // Each fourth kill hits the opening; primes spread the others over the commits.
+        let commits = (round % 4 != 0).then_some(round * round * 7 % 301);
+        acknowledged.extend(run_and_kill(folder.path(), commits));
         let store = reopen(folder.path()).await.expect("opens after a kill");
-        assert_eq!(store.identity().epoch % 2, 0, "each open counts");
+        assert!(store.identity().epoch > epoch, "each open counts");
+        epoch = store.identity().epoch;
         let loaded = store.load("").await.expect("loaded");
+        let found: HashMap<&str, u64> = loaded
+            .entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.mod_revision))
+            .collect();
         for (key, revision) in &acknowledged {
-            let found = loaded.entries.iter().find(|entry| entry.key == *key);
-            let modified = found.map(|entry| entry.mod_revision);
-            assert_eq!(modified, Some(*revision), "{key} after kill {round}");
+            let there = found.get(key.as_str());
+            assert_eq!(there, Some(revision), "{key} after kill {round}");
         }
         store.close().await.expect("closed");
     }
     assert!(
         acknowledged.len() > 500,
-        "{} commits were tried",
+        "only {} commits were acknowledged",
         acknowledged.len()
     );
 }
 
-/// Runs the child until it reported so many keys, kills it, and returns all it reported.
-fn run_and_kill(store: &Path, lines: usize) -> Vec<(String, u64)> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the length of this test is its only setting"
+)]
+fn kills() -> usize {
+    std::env::var(KILLS_VARIABLE)
+        .ok()
+        .map_or(KILLS_DEFAULT, |kills| {
+            kills.parse().expect("a number of kills")
+        })
+}
+
+/// Runs the child, kills it after so many commits or while it opens, and returns what it reported.
+fn run_and_kill(store: &Path, commits: Option<usize>) -> Vec<(String, u64)> {
     let mut child = Command::new(std::env::current_exe().expect("the test binary"))
         .args([CHILD_TEST, "--exact", "--ignored", "--nocapture"])
         .env(CHILD_STORE, store)
@@ -48,21 +69,17 @@ fn run_and_kill(store: &Path, lines: usize) -> Vec<(String, u64)> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("child started");
-    let mut reported = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut reported = lines.map_while(Result::ok).filter_map(|line| parse(&line));
+    // It reports `opening` and `opened` before its first commit.
     let mut keys: Vec<_> = reported
         .by_ref()
-        .map_while(Result::ok)
-        .filter_map(|line| parse(&line))
-        .take(lines + 1)
+        .take(commits.map_or(1, |commits| commits + 2))
         .collect();
     child.kill().expect("killed");
-    keys.extend(
-        reported
-            .map_while(Result::ok)
-            .filter_map(|line| parse(&line)),
-    );
+    keys.extend(reported);
     child.wait().expect("reaped");
-    keys.retain(|(key, _)| key != "opened");
+    keys.retain(|(key, _)| key.starts_with('/'));
     keys
 }
 
@@ -81,6 +98,7 @@ async fn child_that_commits_until_it_is_killed() {
     let Ok(path) = std::env::var(CHILD_STORE) else {
         return;
     };
+    report("opening", 0);
     let store = std::sync::Arc::new(reopen(Path::new(&path)).await.expect("opened"));
     let epoch = store.identity().epoch;
     report("opened", epoch);
