@@ -23,6 +23,7 @@ pub mod logs;
 pub mod metrics;
 pub mod network;
 pub mod plan;
+pub mod resolver;
 pub mod runtime;
 pub mod slot;
 pub mod staging;

@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 pub mod cgroup;
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod docker;
 mod etc;
 pub mod scripted;

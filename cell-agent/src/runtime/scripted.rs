@@ -307,3 +307,6 @@ impl Runtime for Scripted {
         taken.unwrap_or_else(|| mpsc::channel(1).1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ mod mount;
 mod template;
 
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use cfx_protocol::id::InstanceGuid;
@@ -143,6 +143,17 @@ impl Volumes {
             // Killed half-way through: the overlay was never mounted.
             None
         })
+    }
+
+    /// How full a volume is, by name; none when it is not mounted.
+    pub fn usage(&self, name: InstanceGuid) -> Result<Option<VolumeUsage>, VolumeError> {
+        let volume = self.volume(name, false);
+        let device = |path: &Path| std::fs::metadata(path).map(|about| about.dev()).ok();
+        // Unmounted it would be a folder of the machine's own disk.
+        match device(&volume.disk) {
+            Some(own) if device(&self.directory) != Some(own) => volume.usage().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Names of all volumes of which anything is left.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::*;
@@ -74,6 +73,9 @@ fn a_volume_is_full_at_its_limit_and_the_machine_pays_no_more() {
     let off = written.abs_diff(SIZE);
     assert!(off * 100 <= SIZE * 2, "{written} bytes fit in {SIZE}");
     let usage = volume.usage().expect("usage");
+    let by_name = guarded.volumes.usage(name(1)).expect("usage");
+    assert_eq!(by_name, Some(usage));
+    assert_eq!(guarded.volumes.usage(name(2)).expect("usage"), None);
     assert!(usage.used_bytes >= written && usage.used_bytes <= usage.size_bytes);
     // The record of an exit was allocated before: nothing else is needed on a full disk.
     let image = fs::metadata(image).expect("the image");

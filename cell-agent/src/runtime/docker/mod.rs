@@ -151,3 +151,6 @@ impl Runtime for Docker {
             .unwrap_or_else(|| mpsc::channel(1).1)
     }
 }
+
+#[cfg(test)]
+mod tests;
