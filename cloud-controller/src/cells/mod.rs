@@ -2,4 +2,8 @@
 
 pub mod observed;
 
-pub use observed::{CellStatus, Liveness, Observed};
+pub use cfx_planner::Liveness;
+pub use observed::{CellStatus, Observed};
+
+#[cfg(test)]
+mod tests;

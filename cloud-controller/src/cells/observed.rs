@@ -1,24 +1,21 @@
 //! The observed side of the platform, rebuilt from reports and never stored.
+//!
+//! Cells send what changed, with a digest of everything; a digest that differs from ours asks for
+//! a full report. An assignment belongs to the cell that reported it first: no other cell can
+//! speak for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfx_protocol::actual::{CellReport, InstanceReport};
+use cfx_planner::Liveness;
+use cfx_protocol::actual::{CellReport, InstanceReport, digest};
 use cfx_protocol::cell::{CellRegistration, CellUsage};
+use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AssignmentGuid, CellGuid};
 use imbl::OrdMap;
 use parking_lot::RwLock;
-
-/// Is a cell there?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    Alive,
-    /// Silent for a moment: nothing new is placed on it.
-    Suspect,
-    /// Silent for long: its instances are replaced.
-    Lost,
-}
+use tokio::sync::watch;
 
 /// One cell as it was last heard.
 #[derive(Debug, Clone)]
@@ -31,98 +28,224 @@ pub struct CellStatus {
     pub healthy: bool,
     pub draining: bool,
     pub usage: CellUsage,
-    /// A full report of this boot has been taken in.
+    /// The newest desired set it has taken over.
+    pub applied: Option<Token>,
+    /// A full report has been taken in since it registered.
     pub known: bool,
 }
 
+impl CellStatus {
+    #[must_use]
+    pub fn liveness(&self, now: Duration) -> Liveness {
+        Liveness::after(now.saturating_sub(self.heard))
+    }
+}
+
+/// All instances at one moment, by assignment, each with its cell.
+pub type Instances = OrdMap<AssignmentGuid, (CellGuid, Arc<InstanceReport>)>;
+
 /// What all cells said last; cloning it is cheap.
-#[derive(Clone, Debug, Default)]
-pub struct Observed(Arc<RwLock<Inner>>);
+#[derive(Clone, Debug)]
+pub struct Observed(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    inner: RwLock<Inner>,
+    version: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     cells: BTreeMap<CellGuid, CellStatus>,
-    instances: OrdMap<AssignmentGuid, (CellGuid, Arc<InstanceReport>)>,
+    instances: Instances,
+    by_cell: BTreeMap<CellGuid, BTreeSet<AssignmentGuid>>,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            inner: RwLock::default(),
+            version: watch::Sender::new(0),
+        }))
+    }
 }
 
 impl Observed {
     /// The instance of an assignment as its cell sees it.
     #[must_use]
     pub fn instance(&self, assignment: AssignmentGuid) -> Option<Arc<InstanceReport>> {
-        self.0
-            .read()
-            .instances
-            .get(&assignment)
-            .map(|(_, report)| report.clone())
+        let inner = self.0.inner.read();
+        let (_, report) = inner.instances.get(&assignment)?;
+        Some(report.clone())
     }
 
-    /// All instances at one moment, by assignment.
     #[must_use]
-    pub fn instances(&self) -> OrdMap<AssignmentGuid, (CellGuid, Arc<InstanceReport>)> {
-        self.0.read().instances.clone()
+    pub fn instances(&self) -> Instances {
+        self.0.inner.read().instances.clone()
     }
 
     #[must_use]
     pub fn cell(&self, cell: CellGuid) -> Option<CellStatus> {
-        self.0.read().cells.get(&cell).cloned()
+        self.0.inner.read().cells.get(&cell).cloned()
     }
 
     #[must_use]
     pub fn cells(&self) -> Vec<CellStatus> {
-        self.0.read().cells.values().cloned().collect()
+        self.0.inner.read().cells.values().cloned().collect()
     }
 
-    /// A cell presents itself. What it said before a restart is kept until its first full report.
+    /// Tells of each change that placement or routing could care about. Usage alone is none.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.version.subscribe()
+    }
+
+    /// A cell presents itself, each time it connects. What it said before is kept until its next
+    /// full report.
     pub fn register(&self, registration: CellRegistration, now: Duration) {
-        let mut inner = self.0.write();
         let guid = registration.guid;
+        let mut inner = self.0.inner.write();
+        let before = inner.cells.get(&guid);
         let status = CellStatus {
             registration: Arc::new(registration),
             heard: now,
             sequence: 0,
             boot: uuid::Uuid::nil(),
-            healthy: true,
-            draining: false,
-            usage: CellUsage::default(),
+            healthy: before.is_none_or(|cell| cell.healthy),
+            draining: before.is_some_and(|cell| cell.draining),
+            usage: before.map(|cell| cell.usage).unwrap_or_default(),
+            applied: None,
             known: false,
         };
         inner.cells.insert(guid, status);
+        drop(inner);
+        self.changed();
     }
 
-    /// Take in a report. False: a full report is needed first.
+    /// Take in a report. False: a full report is needed.
     pub fn report(&self, report: CellReport, now: Duration) -> bool {
-        let mut inner = self.0.write();
-        let Some(status) = inner.cells.get_mut(&report.cell) else {
-            return false;
+        let mut inner = self.0.inner.write();
+        let (accepted, changed) = inner.report(report, now);
+        drop(inner);
+        if changed {
+            self.changed();
+        }
+        accepted
+    }
+
+    /// Drop what is known of cells that nobody waits for any more.
+    pub fn forget_silent(&self, longer_than: Duration, now: Duration) {
+        let mut inner = self.0.inner.write();
+        let silent = |cell: &&CellGuid| {
+            let heard = inner.cells[*cell].heard;
+            now.saturating_sub(heard) > longer_than
         };
-        let follows =
-            status.known && status.boot == report.boot && report.sequence == status.sequence + 1;
+        let silent: Vec<_> = inner.cells.keys().filter(silent).copied().collect();
+        for cell in &silent {
+            inner.cells.remove(cell);
+            for assignment in inner.by_cell.remove(cell).into_iter().flatten() {
+                inner.instances.remove(&assignment);
+            }
+        }
+        drop(inner);
+        if !silent.is_empty() {
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.0.version.send_modify(|version| *version += 1);
+    }
+}
+
+impl Inner {
+    /// Was it taken in, and did it change anything of interest?
+    fn report(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
+        let Some(status) = self.cells.get_mut(&report.cell) else {
+            return (false, false);
+        };
+        let woke = status.liveness(now) != Liveness::Alive;
+        let mut changed = woke
+            || status.healthy != report.healthy
+            || status.draining != report.draining
+            || status.applied != report.applied;
         status.heard = now;
         status.healthy = report.healthy;
         status.draining = report.draining;
         status.usage = report.usage;
-        if !(report.full || follows) {
-            return false;
+        let follows =
+            status.known && status.boot == report.boot && report.sequence == status.sequence + 1;
+        if !report.full && !follows {
+            return (false, changed);
         }
         status.boot = report.boot;
         status.sequence = report.sequence;
-        status.known = true;
-        let cell = report.cell;
+        status.applied = report.applied;
+        changed |= !std::mem::replace(&mut status.known, true);
+        let (cell, expected) = (report.cell, report.digest);
         if report.full {
-            let kept = inner
-                .instances
-                .iter()
-                .filter(|(_, (owner, _))| *owner != cell);
-            inner.instances = kept.map(|(key, value)| (*key, value.clone())).collect();
+            changed |= self.keep_only(cell, &report.instances);
         }
         for gone in &report.gone {
-            inner.instances.remove(gone);
+            changed |= self.remove(cell, *gone);
         }
         for instance in report.instances {
-            inner
-                .instances
-                .insert(instance.assignment, (cell, Arc::new(instance)));
+            changed |= self.insert(cell, instance);
         }
-        true
+        let agrees = self.digest(cell) == expected;
+        if !agrees && let Some(status) = self.cells.get_mut(&cell) {
+            status.known = false;
+        }
+        (agrees, changed)
     }
+
+    /// A full report lists everything: what it does not list is gone.
+    fn keep_only(&mut self, cell: CellGuid, listed: &[InstanceReport]) -> bool {
+        let listed: BTreeSet<_> = listed.iter().map(|instance| instance.assignment).collect();
+        let here = self.by_cell.get(&cell).cloned().unwrap_or_default();
+        let gone: Vec<_> = here.difference(&listed).copied().collect();
+        for assignment in &gone {
+            self.remove(cell, *assignment);
+        }
+        !gone.is_empty()
+    }
+
+    fn remove(&mut self, cell: CellGuid, assignment: AssignmentGuid) -> bool {
+        let here = self.by_cell.entry(cell).or_default();
+        let removed = here.remove(&assignment);
+        if removed {
+            self.instances.remove(&assignment);
+        }
+        removed
+    }
+
+    fn insert(&mut self, cell: CellGuid, instance: InstanceReport) -> bool {
+        let assignment = instance.assignment;
+        let changed = match self.instances.get(&assignment) {
+            Some((owner, _)) if *owner != cell => {
+                tracing::warn!(%cell, %owner, %assignment, "a cell reports an instance of another");
+                return false;
+            }
+            Some((_, before)) => differs(before, &instance),
+            None => true,
+        };
+        self.by_cell.entry(cell).or_default().insert(assignment);
+        self.instances
+            .insert(assignment, (cell, Arc::new(instance)));
+        changed
+    }
+
+    fn digest(&self, cell: CellGuid) -> u64 {
+        let here = self.by_cell.get(&cell).into_iter().flatten();
+        let reports = here.filter_map(|guid| self.instances.get(guid));
+        digest(reports.map(|(_, report)| &**report))
+    }
+}
+
+/// Is it another state, not just another sample of usage?
+fn differs(before: &InstanceReport, after: &InstanceReport) -> bool {
+    let essence = |it: &InstanceReport| (it.instance, it.starts, it.crashes, it.address);
+    essence(before) != essence(after)
+        || before.state != after.state
+        || before.outcome != after.outcome
 }

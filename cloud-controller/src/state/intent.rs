@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
-/// Instance indices in one chunk. An intent takes 110 bytes of JSON, one that is being ended 150, and
-/// each index may have one of each while it is replaced: 26 KB of the 32 KiB a value may have.
+/// Instance indices in one chunk. An intent takes 130 bytes of JSON, one that is being ended 170, and
+/// each index may have one of each while it is replaced: 30 KB of the 32 KiB a value may have.
 pub const CHUNK_SIZE: u32 = 100;
 
 /// One instance on one cell. Field names are short because there are very many.
@@ -27,6 +27,11 @@ pub struct Intent {
     pub version: u64,
     #[serde(rename = "c")]
     pub cell: CellGuid,
+    /// What it reserves on the cell until it is gone.
+    #[serde(rename = "m")]
+    pub memory_mb: u32,
+    #[serde(rename = "d")]
+    pub disk_mb: u32,
     #[serde(rename = "p")]
     pub phase: IntentPhase,
 }

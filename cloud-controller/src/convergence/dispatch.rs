@@ -1,0 +1,199 @@
+//! Streams of desired sets, one to each cell that is connected: a snapshot first, then what
+//! changed, and a keepalive in each silent second.
+//!
+//! Level-triggered: a stream compares what it sent last with what is desired now, so whatever
+//! happened in between is covered by one delta.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cfx_process::clock::Clock;
+use cfx_process::ndjson;
+use cfx_protocol::desired::{Assignment, DesiredFrame, InstanceSpec, SpecId};
+use cfx_protocol::generation::Token;
+use cfx_protocol::id::{AssignmentGuid, CellGuid};
+use cfx_protocol::link::RHYTHM_MS;
+use futures_util::stream::{self, Stream};
+use imbl::ordmap::DiffItem;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::board::{Assignments, Desired};
+use crate::cells::CellStatus;
+
+/// How far one cell's stream has come.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// Of the last frame.
+    token: Token,
+    /// Nothing has changed for this cell up to this revision.
+    covers: u64,
+}
+
+/// Serves the streams; cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    desired: watch::Receiver<Arc<Desired>>,
+    clock: Clock,
+    sent: Arc<Mutex<BTreeMap<CellGuid, Sent>>>,
+}
+
+impl Dispatch {
+    #[must_use]
+    pub fn new(desired: watch::Receiver<Arc<Desired>>, clock: Clock) -> Self {
+        Self {
+            desired,
+            clock,
+            sent: Arc::default(),
+        }
+    }
+
+    /// What all cells are to run now.
+    #[must_use]
+    pub fn desired(&self) -> Arc<Desired> {
+        self.desired.borrow().clone()
+    }
+
+    /// The frames for a cell, as lines, for as long as it listens.
+    pub fn stream(&self, cell: CellGuid) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
+        let line = CellStream {
+            cell,
+            dispatch: self.clone(),
+            last: None,
+        };
+        stream::unfold(line, |mut line| async move {
+            let frame = line.next().await?;
+            Some((ndjson::line(&frame), line))
+        })
+    }
+
+    /// The revision up to which a cell has taken over its desired set: none before its first, and
+    /// what another controller said before does not count.
+    #[must_use]
+    pub fn applied(&self, cell: CellGuid, status: &CellStatus) -> Option<u64> {
+        let applied = status.applied?;
+        let now = self.desired.borrow().token;
+        if (applied.cluster, applied.epoch) != (now.cluster, now.epoch) {
+            return None;
+        }
+        let sent = self.sent.lock().get(&cell).copied();
+        match sent {
+            Some(sent) if sent.token == applied => Some(sent.covers),
+            _ => Some(applied.revision),
+        }
+    }
+}
+
+/// The memory of one stream.
+struct CellStream {
+    cell: CellGuid,
+    dispatch: Dispatch,
+    /// None before the snapshot.
+    last: Option<Last>,
+}
+
+struct Last {
+    token: Token,
+    at: Duration,
+    assignments: Assignments,
+    specs: BTreeSet<SpecId>,
+}
+
+impl CellStream {
+    /// None: the controller stops.
+    async fn next(&mut self) -> Option<DesiredFrame> {
+        let Some(mut last) = self.last.take() else {
+            return Some(self.snapshot());
+        };
+        let frame = loop {
+            if let Some(frame) = self.delta(&mut last) {
+                break frame;
+            }
+            let rhythm = Duration::from_millis(RHYTHM_MS);
+            let silent = self.dispatch.clock.monotonic().saturating_sub(last.at);
+            let changed = self.dispatch.desired.changed();
+            match tokio::time::timeout(rhythm.saturating_sub(silent), changed).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => break DesiredFrame::Keepalive { token: last.token },
+            }
+        };
+        last.at = self.dispatch.clock.monotonic();
+        self.last = Some(last);
+        Some(frame)
+    }
+
+    fn snapshot(&mut self) -> DesiredFrame {
+        let desired = self.dispatch.desired.borrow_and_update().clone();
+        let assignments = desired.cells.get(&self.cell).cloned().unwrap_or_default();
+        let specs = specs_of(&desired, assignments.values());
+        let frame = DesiredFrame::Snapshot {
+            token: desired.token,
+            assignments: assignments.values().cloned().collect(),
+            specs: specs.clone(),
+        };
+        self.last = Some(Last {
+            token: desired.token,
+            at: self.dispatch.clock.monotonic(),
+            assignments,
+            specs: specs.into_keys().collect(),
+        });
+        self.covers(desired.token, desired.token.revision);
+        frame
+    }
+
+    /// What changed since the last frame, if anything did.
+    fn delta(&mut self, last: &mut Last) -> Option<DesiredFrame> {
+        let desired = self.dispatch.desired.borrow_and_update().clone();
+        let now = desired.cells.get(&self.cell).cloned().unwrap_or_default();
+        let (upsert, remove) = difference(&last.assignments, &now);
+        if upsert.is_empty() && remove.is_empty() {
+            self.covers(last.token, desired.token.revision);
+            return None;
+        }
+        let mut specs = specs_of(&desired, upsert.iter());
+        specs.retain(|id, _| last.specs.insert(id.clone()));
+        let frame = DesiredFrame::Delta {
+            token: desired.token,
+            previous: last.token,
+            specs,
+            upsert,
+            remove,
+        };
+        last.token = desired.token;
+        last.assignments = now;
+        self.covers(desired.token, desired.token.revision);
+        Some(frame)
+    }
+
+    fn covers(&self, token: Token, covers: u64) {
+        let mut sent = self.dispatch.sent.lock();
+        sent.insert(self.cell, Sent { token, covers });
+    }
+}
+
+fn difference(before: &Assignments, after: &Assignments) -> (Vec<Assignment>, Vec<AssignmentGuid>) {
+    let (mut upsert, mut remove) = (Vec::new(), Vec::new());
+    for item in before.diff(after) {
+        match item {
+            DiffItem::Add(_, assignment) => upsert.push(assignment.clone()),
+            DiffItem::Update { new, .. } => upsert.push(new.1.clone()),
+            DiffItem::Remove(guid, _) => remove.push(*guid),
+        }
+    }
+    (upsert, remove)
+}
+
+fn specs_of<'a>(
+    desired: &Desired,
+    assignments: impl Iterator<Item = &'a Assignment>,
+) -> BTreeMap<SpecId, Arc<InstanceSpec>> {
+    assignments
+        .filter_map(|assignment| {
+            let spec = desired.specs.get(&assignment.spec)?;
+            Some((assignment.spec.clone(), spec.clone()))
+        })
+        .collect()
+}

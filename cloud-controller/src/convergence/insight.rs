@@ -1,0 +1,88 @@
+//! What the newest plan said, kept for people who ask why. Not durable: after a restart the
+//! reason of what was placed before is not known any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cfx_planner::plan::{Action, Mode, Plan, Unplaced};
+use cfx_planner::snapshot::Work;
+use cfx_protocol::id::{AssignmentGuid, ProcessGuid};
+use parking_lot::RwLock;
+
+/// Cloning it is cheap.
+#[derive(Debug, Clone, Default)]
+pub struct Insight(Arc<RwLock<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Why each present instance is where it is.
+    placed: BTreeMap<AssignmentGuid, String>,
+    unplaced: BTreeMap<(Work, u32), Unplaced>,
+    mode: Mode,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            placed: BTreeMap::new(),
+            unplaced: BTreeMap::new(),
+            mode: Mode::Normal,
+        }
+    }
+}
+
+impl Insight {
+    /// Why an instance was placed where it is.
+    #[must_use]
+    pub fn placed(&self, assignment: AssignmentGuid) -> Option<String> {
+        self.0.read().placed.get(&assignment).cloned()
+    }
+
+    /// Why an instance is nowhere, when the newest plan wanted it and no cell could take it.
+    #[must_use]
+    pub fn unplaced(&self, process: ProcessGuid, index: u32) -> Option<Unplaced> {
+        let key = (Work::Process(process), index);
+        self.0.read().unplaced.get(&key).cloned()
+    }
+
+    /// In the words of the v3 API's `details`: `insufficient resources: memory`.
+    #[must_use]
+    pub fn details(&self, process: ProcessGuid, index: u32) -> Option<String> {
+        let unplaced = self.unplaced(process, index)?;
+        let constraints = unplaced.ruled_out.iter().map(|it| it.constraint.as_str());
+        let constraints: Vec<_> = constraints.collect();
+        Some(match constraints.is_empty() {
+            true => "insufficient resources: there is no cell".to_owned(),
+            false => format!("insufficient resources: {}", constraints.join(", ")),
+        })
+    }
+
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.0.read().mode
+    }
+
+    /// Take over a plan. True: the mode has changed.
+    pub(super) fn learn(&self, plan: &Plan) -> bool {
+        let mut inner = self.0.write();
+        for action in &plan.actions {
+            match action {
+                Action::Place(placement) => {
+                    let reason = placement.to_string();
+                    inner.placed.insert(placement.assignment, reason);
+                }
+                Action::Forget(ending) => drop(inner.placed.remove(&ending.assignment)),
+                _ => {}
+            }
+        }
+        let unplaced = plan.unplaced.iter().cloned();
+        inner.unplaced = unplaced.map(|it| ((it.work, it.index), it)).collect();
+        std::mem::replace(&mut inner.mode, plan.mode) != plan.mode
+    }
+
+    /// Drop what is known of instances that are not there any more.
+    pub(super) fn retain(&self, present: &BTreeSet<AssignmentGuid>) {
+        let mut inner = self.0.write();
+        inner.placed.retain(|guid, _| present.contains(guid));
+    }
+}

@@ -1,0 +1,30 @@
+//! The loop that makes the platform what it is meant to be.
+//!
+//! ```text
+//!   State ----+            +-- commit --> State -- board --> dispatch --> cells
+//!             +- snapshot -> plan
+//!   Observed -+            +-- insight --> `cfx why`
+//! ```
+//! One reconciler: it takes no input, recomputes from everything, and doing it twice changes
+//! nothing. Cells hear only what is durable.
+
+pub mod board;
+pub mod dispatch;
+pub mod driver;
+pub mod spec;
+
+mod commit;
+mod environment;
+mod insight;
+mod outcome;
+mod progress;
+mod snapshot;
+pub mod status;
+
+pub use board::Board;
+pub use dispatch::Dispatch;
+pub use driver::Driver;
+pub use insight::Insight;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Publishes the route table: recomputes it when its inputs changed, and streams the difference
+//! to each router.
+//!
+//! After a start nothing is published before every cell that has instances has reported, or had
+//! the time to: an emptier table must not replace the good one that routers have saved.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cfx_process::clock::Clock;
+use cfx_process::ndjson;
+use cfx_protocol::generation::Token;
+use cfx_protocol::id::{CellGuid, RouteGuid, RouterGuid};
+use cfx_protocol::link::{CELL_LOST_MS, RHYTHM_MS};
+use cfx_protocol::route::{Route, RouteFrame};
+use futures_util::stream::{self, Stream};
+use imbl::ordmap::DiffItem;
+use tokio::sync::watch;
+
+use super::routers::{Connected, Routers};
+use super::table::{self, Table};
+use crate::cells::Observed;
+use crate::state::intent::{IntentChunk, IntentPhase};
+use crate::state::{State, StateHandle};
+
+/// Changes within this time are published together.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// A table as routers follow it.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its revision counts tables, not commits: readiness changes tables too.
+    pub token: Token,
+    pub table: Table,
+}
+
+/// Serves the streams; cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    published: watch::Receiver<Option<Arc<Published>>>,
+    routers: Routers,
+    clock: Clock,
+}
+
+/// The task that keeps the table.
+#[derive(Debug)]
+pub struct Reconciler {
+    state: StateHandle,
+    observed: Observed,
+    routers: Routers,
+    clock: Clock,
+    started: Duration,
+    published: watch::Sender<Option<Arc<Published>>>,
+}
+
+/// A publisher and the task that feeds it.
+#[must_use]
+pub fn publisher(
+    state: StateHandle,
+    observed: Observed,
+    routers: Routers,
+    clock: Clock,
+) -> (Publisher, Reconciler) {
+    let (sender, receiver) = watch::channel(None);
+    let publisher = Publisher {
+        published: receiver,
+        routers: routers.clone(),
+        clock: clock.clone(),
+    };
+    let reconciler = Reconciler {
+        started: clock.monotonic(),
+        state,
+        observed,
+        routers,
+        clock,
+        published: sender,
+    };
+    (publisher, reconciler)
+}
+
+impl Reconciler {
+    /// Follow state and reports for as long as the controller lives.
+    pub async fn run(self) {
+        let mut state = self.state.changes();
+        let mut observed = self.observed.changes();
+        loop {
+            self.reconcile();
+            let wake = Duration::from_millis(RHYTHM_MS);
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() { return },
+                changed = observed.changed() => if changed.is_err() { return },
+                () = self.clock.sleep(wake) => {}
+            }
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    fn reconcile(&self) {
+        let state = self.state.read();
+        let before = self.published.borrow().clone();
+        if before.is_none() && !self.is_informed(&state) {
+            return;
+        }
+        let none = Table::new();
+        let old = before.as_ref().map_or(&none, |before| &before.table);
+        let table = table::build(&state, &self.observed.instances(), old);
+        let covers = state.revision;
+        if let Some(before) = &before
+            && table.ptr_eq(&before.table)
+        {
+            return self.routers.table_covers(before.token, covers);
+        }
+        let revision = before.map_or(0, |before| before.token.revision) + 1;
+        let token = Token {
+            revision,
+            ..self.state.token()
+        };
+        self.routers.table_covers(token, covers);
+        let published = Published { token, table };
+        self.published.send_replace(Some(Arc::new(published)));
+    }
+
+    /// Is enough known to say what is routable?
+    fn is_informed(&self, state: &State) -> bool {
+        let waited = self.clock.monotonic().saturating_sub(self.started);
+        if waited >= Duration::from_millis(CELL_LOST_MS) {
+            return true;
+        }
+        let cells: BTreeSet<CellGuid> = state
+            .all::<IntentChunk>()
+            .flat_map(|chunk| chunk.intents.iter())
+            .filter(|intent| intent.phase == IntentPhase::Run)
+            .map(|intent| intent.cell)
+            .collect();
+        let reported = |cell: &CellGuid| self.observed.cell(*cell).is_some_and(|it| it.known);
+        cells.iter().all(reported)
+    }
+}
+
+impl Publisher {
+    /// The newest table; none before the first.
+    #[must_use]
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.published.borrow().clone()
+    }
+
+    /// The frames for a router, as lines, for as long as it listens.
+    pub fn stream(&self, router: RouterGuid) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
+        let line = RouterStream {
+            router,
+            _connected: self.routers.connected(router, self.clock.monotonic()),
+            publisher: self.clone(),
+            last: None,
+            at: self.clock.monotonic(),
+        };
+        stream::unfold(line, |mut line| async move {
+            let frame = line.next().await?;
+            Some((ndjson::line(&frame), line))
+        })
+    }
+}
+
+struct RouterStream {
+    router: RouterGuid,
+    _connected: Connected,
+    publisher: Publisher,
+    last: Option<Arc<Published>>,
+    /// When the last frame was sent.
+    at: Duration,
+}
+
+impl RouterStream {
+    /// None: the controller stops.
+    async fn next(&mut self) -> Option<RouteFrame> {
+        let frame = loop {
+            let now = self.publisher.published.borrow_and_update().clone();
+            if let Some(frame) = now.and_then(|now| self.advance(now)) {
+                break frame;
+            }
+            let clock = &self.publisher.clock;
+            let silent = clock.monotonic().saturating_sub(self.at);
+            let wait = Duration::from_millis(RHYTHM_MS).saturating_sub(silent);
+            let changed = self.publisher.published.changed();
+            match tokio::time::timeout(wait, changed).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => match &self.last {
+                    Some(last) => break RouteFrame::Keepalive { token: last.token },
+                    // There is no table yet, and nothing to say instead of one.
+                    None => self.at = self.publisher.clock.monotonic(),
+                },
+            }
+        };
+        self.at = self.publisher.clock.monotonic();
+        self.publisher.routers.heard(self.router, self.at);
+        Some(frame)
+    }
+
+    fn advance(&mut self, now: Arc<Published>) -> Option<RouteFrame> {
+        let token = now.token;
+        let frame = match &self.last {
+            None => RouteFrame::Snapshot {
+                token,
+                routes: now.table.values().map(|route| Route::clone(route)).collect(),
+            },
+            Some(last) if last.token == token => return None,
+            Some(last) => {
+                let (upsert, remove) = difference(&last.table, &now.table);
+                RouteFrame::Delta {
+                    token,
+                    previous: last.token,
+                    upsert,
+                    remove,
+                }
+            }
+        };
+        self.last = Some(now);
+        Some(frame)
+    }
+}
+
+fn difference(before: &Table, after: &Table) -> (Vec<Route>, Vec<RouteGuid>) {
+    let (mut upsert, mut remove) = (Vec::new(), Vec::new());
+    for item in before.diff(after) {
+        match item {
+            DiffItem::Add(_, route) => upsert.push(Route::clone(route)),
+            DiffItem::Update { new, .. } => upsert.push(Route::clone(new.1)),
+            DiffItem::Remove(guid, _) => remove.push(*guid),
+        }
+    }
+    (upsert, remove)
+}
