@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cfx-planner", &["cfx-protocol"]),
     ("cfx-launcher", &[]),
     ("cfx-router", &["cfx-process", "cfx-protocol"]),
-    ("cfx-cell-agent", &["cfx-process", "cfx-protocol"]),
+    ("cfx-cell-agent", &["cfx-launcher", "cfx-process", "cfx-protocol"]),
     ("cfx-cloud-controller", &["cfx-planner", "cfx-process", "cfx-store", "cfx-protocol"]),
     ("cfx", &["cfx-router", "cfx-cloud-controller", "cfx-cell-agent", "cfx-store", "cfx-process", "cfx-protocol"]),
     (
