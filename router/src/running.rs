@@ -19,7 +19,6 @@ use cfx_process::telemetry::Metrics;
 use cfx_protocol::generation::Token;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::AccessRecord;
 use crate::access_log::buffer::{LogQueue, QUEUE_BATCHES};
@@ -29,15 +28,13 @@ use crate::config::Config;
 use crate::edges::Edges;
 use crate::events::Events;
 use crate::metrics::{Scrape, ThreadMetrics};
-use crate::proxy::failure::KINDS;
+use crate::proxy::failure::LABELS;
 use crate::server::connection::Door;
 use crate::server::core::Phase;
-use crate::server::listen;
+use crate::server::listen::Listeners;
 use crate::server::thread::{self, Seed};
-use crate::table::Reach;
 use crate::table::publish::Publisher;
 use crate::table::sync::Sync;
-use crate::tls::server_config;
 
 /// Time that the tasks beside the threads have to end, once the threads have.
 const TASKS_END: Duration = Duration::from_secs(5);
@@ -115,12 +112,12 @@ impl Running {
 }
 
 /// Start a router. It runs until `shutdown` is requested and then drains; `Running::stopped`
-/// tells when that is over. Dropping `Running` ends the router without draining.
+/// tells when that is over. Dropping `Running` ends the router at once.
 pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<Running, Error> {
-    let listeners = bind(&config).await?;
+    let listeners = Listeners::bind(&config).await?;
     let threads = config.threads.get();
     let counters: Vec<_> = (0..threads)
-        .map(|_| Arc::new(ThreadMetrics::new(KINDS.len())))
+        .map(|_| Arc::new(ThreadMetrics::new(LABELS.len())))
         .collect();
     let parts = Parts {
         publisher: Arc::new(Publisher::new(threads)),
@@ -185,7 +182,7 @@ impl Parts {
             threads: counters.to_vec(),
             table: self.events.table.clone(),
             clock: self.edges.clock.clone(),
-            error_names: &KINDS,
+            error_names: &LABELS,
         };
         self.metrics
             .register(|registry| registry.register_collector(Box::new(scrape)));
@@ -284,54 +281,6 @@ impl Parts {
         self.supervisor.join(TASKS_END).await;
         self.events.stopped(failed);
     }
-}
-
-/// Listeners of all threads: `per_thread[n]` are those of thread `n`.
-struct Listeners {
-    per_thread: Vec<Vec<(StdListener, Door)>>,
-    addresses: Addresses,
-    admin: Option<TcpListener>,
-}
-
-async fn bind(config: &Config) -> Result<Listeners, Error> {
-    let threads = config.threads.get();
-    let mut per_thread: Vec<Vec<(StdListener, Door)>> = Vec::new();
-    per_thread.resize_with(threads, Vec::new);
-    let tls = TlsAcceptor::from(server_config(config.certificates.clone()));
-    let mut open = |asked: &[SocketAddr], door: Door| {
-        let mut bound = Vec::new();
-        for address in asked {
-            let failed = |source| Error::Listen {
-                address: *address,
-                source,
-            };
-            let listeners = listen::bind(*address, threads).map_err(failed)?;
-            bound.push(listeners[0].local_addr().map_err(failed)?);
-            for (thread, listener) in per_thread.iter_mut().zip(listeners) {
-                thread.push((listener, door.clone()));
-            }
-        }
-        Ok::<Vec<SocketAddr>, Error>(bound)
-    };
-    let door = |reach, tls| Door { reach, tls };
-    let mut addresses = Addresses {
-        http: open(&config.http, door(Reach::Public, None))?,
-        https: open(&config.https, door(Reach::Public, Some(tls)))?,
-        internal: open(&config.internal, door(Reach::Instances, None))?,
-        admin: None,
-    };
-    let mut admin = None;
-    if let Some(address) = config.admin {
-        let failed = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        addresses.admin = Some(listener.local_addr().map_err(failed)?);
-        admin = Some(listener);
-    }
-    Ok(Listeners {
-        per_thread,
-        addresses,
-        admin,
-    })
 }
 
 fn spawn_thread(seed: Seed) -> Result<JoinHandle<std::io::Result<()>>, Error> {

@@ -48,7 +48,9 @@ impl Writer {
 
     fn open(&self) -> Option<File> {
         let path = self.file.as_ref()?;
-        match OpenOptions::new().create(true).append(true).open(path) {
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let file = folder.and_then(|()| OpenOptions::new().create(true).append(true).open(path));
+        match file {
             Ok(file) => Some(file),
             Err(error) => {
                 self.events.access_log_file_unusable(&error);

@@ -1,15 +1,24 @@
 //! The two bodies of a request. Bytes pass frame by frame and are only counted.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::exchange::{Completion, Exchange};
 use super::upstream::Lease;
+use crate::server::connection::Client;
+use crate::server::core::spawn;
+
+/// Bytes of a body that are read and forgotten after an early answer, as Go's server does.
+const LINGER_MAX_BYTES: usize = 256 * 1024;
+/// Time that this may take.
+const LINGER_TIME: Duration = Duration::from_secs(5);
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +88,27 @@ impl Body for RequestBody {
         let hint = self.incoming.as_ref().map(Incoming::size_hint);
         hint.unwrap_or_else(|| SizeHint::with_exact(0))
     }
+}
+
+/// Read on for a while after an answer that did not wait for the whole body. Closing at once
+/// could reset the connection before the client has seen the answer.
+pub(crate) fn linger(mut body: Incoming, client: &Client) {
+    if client.http2 {
+        return;
+    }
+    let reading = async move {
+        let mut left = LINGER_MAX_BYTES;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    spawn(async move {
+        // When the time is over the body is dropped, and the connection with it.
+        drop(tokio::time::timeout(LINGER_TIME, reading).await);
+    });
 }
 
 /// What the client gets.

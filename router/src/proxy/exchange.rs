@@ -137,9 +137,8 @@ impl Exchange {
         });
     }
 
-    pub(crate) fn failed(&self, kind: usize, error: Option<&str>) {
+    pub(crate) fn failed(&self, kind: usize, error: Option<HeaderValue>) {
         self.core.metrics.error(kind);
-        let error = error.and_then(|error| HeaderValue::from_str(error).ok());
         self.note(|record| record.router_error = error);
     }
 

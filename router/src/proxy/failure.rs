@@ -1,9 +1,9 @@
 //! Every way in which the router itself answers, as gorouter words it.
 //!
-//! The table is `Failure::parts`: status, `X-Cf-RouterError`, message, caching. The compiler
-//! keeps it complete.
+//! `ROWS` is the table; `kind` and `message` are exhaustive, so that the compiler keeps it
+//! complete.
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ProxyBody;
@@ -12,26 +12,82 @@ use super::exchange::Exchange;
 pub(crate) static ROUTER_ERROR: HeaderName = HeaderName::from_static("x-cf-routererror");
 
 /// Nobody may keep the answer.
-const NEVER_CACHE: &str = "no-cache, no-store";
+const NEVER_CACHE: Option<&str> = Some("no-cache, no-store");
 /// Keeps a stampede away for two seconds.
-const CACHE_BRIEFLY: &str = "public,max-age=2";
+const CACHE_BRIEFLY: Option<&str> = Some("public,max-age=2");
 
-/// Label of each kind in metrics, in the order of `Failure::kind`.
-pub(crate) const KINDS: [&str; 11] = [
-    "unknown_route",
-    "invalid_cf_app_instance_header",
-    "invalid_cf_process_instance_header",
-    "empty_host",
-    "no_endpoints",
-    "connection_limit_reached",
-    "endpoint_failure",
-    "max-request-size-exceeded",
-    "bad_host",
-    "method_not_allowed",
-    "client_gone",
+/// What all failures of a kind have in common.
+#[derive(Debug)]
+struct Row {
+    /// In metrics.
+    label: &'static str,
+    status: u16,
+    /// `X-Cf-RouterError`; the kind without one is Go's own answer in gorouter.
+    error: Option<&'static str>,
+    caching: Option<&'static str>,
+    /// After a doubt about the head nothing else on the connection can be trusted.
+    close: bool,
+}
+
+impl Row {
+    const fn new(
+        label: &'static str,
+        status: u16,
+        error: Option<&'static str>,
+        caching: Option<&'static str>,
+        close: bool,
+    ) -> Self {
+        Self {
+            label,
+            status,
+            error,
+            caching,
+            close,
+        }
+    }
+}
+
+const UNKNOWN_ROUTE: usize = 0;
+const UNKNOWN_INSTANCE: usize = 1;
+const INVALID_APP_INSTANCE: usize = 2;
+const INVALID_PROCESS_INSTANCE: usize = 3;
+const EMPTY_HOST: usize = 4;
+const NO_ENDPOINTS: usize = 5;
+const CONNECTION_LIMIT: usize = 6;
+const ENDPOINT: usize = 7;
+const HEAD_TOO_LARGE: usize = 8;
+const BAD_HOST: usize = 9;
+const METHOD_NOT_ALLOWED: usize = 10;
+/// The client left before the answer: counted and logged, never answered.
+pub(crate) const CLIENT_GONE: usize = 11;
+const COUNT: usize = 12;
+
+#[rustfmt::skip]
+const ROWS: [Row; COUNT] = [
+    Row::new("unknown_route", 404, Some("unknown_route"), NEVER_CACHE, false),
+    Row::new("unknown_instance", 400, Some("unknown_route"), NEVER_CACHE, false),
+    Row::new("invalid_app_instance", 400, Some("invalid_cf_app_instance_header"), NEVER_CACHE, false),
+    Row::new("invalid_process_instance", 400, Some("invalid_cf_process_instance_header"), NEVER_CACHE, false),
+    Row::new("empty_host", 400, Some("empty_host"), CACHE_BRIEFLY, false),
+    Row::new("no_endpoints", 503, Some("no_endpoints"), CACHE_BRIEFLY, false),
+    Row::new("connection_limit_reached", 503, Some("Connection Limit Reached"), None, false),
+    Row::new("endpoint_failure", 502, Some("endpoint_failure"), None, false),
+    Row::new("head_too_large", 431, Some("max-request-size-exceeded"), None, true),
+    Row::new("bad_host", 400, None, None, true),
+    Row::new("method_not_allowed", 405, None, None, true),
+    Row::new("client_gone", 499, None, None, true),
 ];
-/// Index in `KINDS` of requests whose client left before the answer.
-pub(crate) const CLIENT_GONE: usize = 10;
+
+/// Label of each kind in metrics.
+pub(crate) static LABELS: [&str; COUNT] = {
+    let mut labels = [""; COUNT];
+    let mut kind = 0;
+    while kind < COUNT {
+        labels[kind] = ROWS[kind].label;
+        kind += 1;
+    }
+    labels
+};
 
 /// Why a request gets the router's own answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,145 +115,87 @@ pub(crate) enum Failure {
     MethodNotAllowed,
 }
 
-/// How one failure is worded.
-struct Wording {
-    kind: usize,
-    status: StatusCode,
-    error: Option<String>,
-    message: String,
-    caching: Option<&'static str>,
-    close: bool,
-}
-
 impl Failure {
-    fn wording(self) -> Wording {
-        use StatusCode as Code;
-        let error = |name: &str| Some(name.to_owned());
-        let (kind, status, error, message, caching) = match self {
-            Self::UnknownRoute(host) => (
-                0,
-                Code::NOT_FOUND,
-                error("unknown_route"),
-                format!("Requested route ('{host}') does not exist."),
-                Some(NEVER_CACHE),
-            ),
-            Self::NoAppInstance { guid, index, host } => (
-                0,
-                Code::BAD_REQUEST,
-                error("unknown_route"),
-                format!(
-                    "Requested instance ('{index}') with guid ('{guid}') does not exist for route ('{host}')"
-                ),
-                Some(NEVER_CACHE),
+    fn kind(&self) -> usize {
+        match self {
+            Self::UnknownRoute(_) => UNKNOWN_ROUTE,
+            Self::NoAppInstance { .. } | Self::NoProcessInstance { .. } => UNKNOWN_INSTANCE,
+            Self::InvalidAppInstance => INVALID_APP_INSTANCE,
+            Self::InvalidProcessInstance => INVALID_PROCESS_INSTANCE,
+            Self::EmptyHost => EMPTY_HOST,
+            Self::NoEndpoints(_) => NO_ENDPOINTS,
+            Self::ConnectionLimit(_) => CONNECTION_LIMIT,
+            Self::Endpoint(_) => ENDPOINT,
+            Self::HeadTooLarge => HEAD_TOO_LARGE,
+            Self::BadHost(_) => BAD_HOST,
+            Self::MethodNotAllowed => METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// What the body says after the status; a head that is too large gets no body.
+    fn message(&self) -> Option<String> {
+        let message = match self {
+            Self::UnknownRoute(host) => format!("Requested route ('{host}') does not exist."),
+            Self::NoAppInstance { guid, index, host } => format!(
+                "Requested instance ('{index}') with guid ('{guid}') does not exist for route ('{host}')"
             ),
             Self::NoProcessInstance { guid, index, host } => {
-                let instance = index.map_or_else(
-                    || "instance".to_owned(),
-                    |index| format!("instance ('{index}')"),
-                );
-                (
-                    0,
-                    Code::BAD_REQUEST,
-                    error("unknown_route"),
-                    format!(
-                        "Requested {instance} with process guid ('{guid}') does not exist for route ('{host}')"
-                    ),
-                    Some(NEVER_CACHE),
+                let index = index.as_ref().map(|index| format!(" ('{index}')"));
+                format!(
+                    "Requested instance{} with process guid ('{guid}') does not exist for route ('{host}')",
+                    index.unwrap_or_default()
                 )
             }
-            Self::InvalidAppInstance => (
-                1,
-                Code::BAD_REQUEST,
-                error("invalid_cf_app_instance_header"),
-                "Invalid X-CF-App-Instance Header".to_owned(),
-                Some(NEVER_CACHE),
-            ),
-            Self::InvalidProcessInstance => (
-                2,
-                Code::BAD_REQUEST,
-                error("invalid_cf_process_instance_header"),
-                "Invalid X-CF-Process-Instance Header".to_owned(),
-                Some(NEVER_CACHE),
-            ),
-            Self::EmptyHost => (
-                3,
-                Code::BAD_REQUEST,
-                error("empty_host"),
-                "Request had empty Host header".to_owned(),
-                Some(CACHE_BRIEFLY),
-            ),
-            Self::NoEndpoints(host) => (
-                4,
-                Code::SERVICE_UNAVAILABLE,
-                error("no_endpoints"),
-                format!("Requested route ('{host}') has no available endpoints."),
-                Some(CACHE_BRIEFLY),
-            ),
-            Self::ConnectionLimit(host) => (
-                5,
-                Code::SERVICE_UNAVAILABLE,
-                error("Connection Limit Reached"),
-                format!("Requested route ('{host}') has reached the connection limit."),
-                None,
-            ),
-            Self::Endpoint(detail) => (
-                6,
-                Code::BAD_GATEWAY,
-                Some(format!("endpoint_failure ({detail})")),
-                "Registered endpoint failed to handle the request.".to_owned(),
-                None,
-            ),
-            Self::HeadTooLarge => (
-                7,
-                Code::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                error("max-request-size-exceeded"),
-                String::new(),
-                None,
-            ),
-            Self::BadHost(detail) => (8, Code::BAD_REQUEST, None, detail.to_owned(), None),
-            Self::MethodNotAllowed => (
-                9,
-                Code::METHOD_NOT_ALLOWED,
-                None,
-                "CONNECT is not supported".to_owned(),
-                None,
-            ),
+            Self::InvalidAppInstance => "Invalid X-CF-App-Instance Header".to_owned(),
+            Self::InvalidProcessInstance => "Invalid X-CF-Process-Instance Header".to_owned(),
+            Self::EmptyHost => "Request had empty Host header".to_owned(),
+            Self::NoEndpoints(host) => {
+                format!("Requested route ('{host}') has no available endpoints.")
+            }
+            Self::ConnectionLimit(host) => {
+                format!("Requested route ('{host}') has reached the connection limit.")
+            }
+            Self::Endpoint(_) => "Registered endpoint failed to handle the request.".to_owned(),
+            Self::HeadTooLarge => return None,
+            Self::BadHost(detail) => (*detail).to_owned(),
+            Self::MethodNotAllowed => "CONNECT is not supported".to_owned(),
         };
-        Wording {
-            kind,
-            status,
-            error,
-            message,
-            caching,
-            // After a doubt about the head nothing else on the connection can be trusted.
-            close: matches!(kind, 7..=9),
+        Some(message)
+    }
+
+    fn router_error(&self, row: &Row) -> Option<HeaderValue> {
+        match self {
+            Self::Endpoint(detail) => {
+                HeaderValue::try_from(format!("endpoint_failure ({detail})")).ok()
+            }
+            _ => row.error.map(HeaderValue::from_static),
         }
     }
 
     pub(crate) fn into_response(self, exchange: &Exchange) -> Response<ProxyBody> {
-        let wording = self.wording();
-        exchange.failed(wording.kind, wording.error.as_deref());
-        let body = if wording.message.is_empty() {
-            ProxyBody::empty()
-        } else {
-            let reason = wording.status.canonical_reason().unwrap_or_default();
-            let code = wording.status.as_u16();
-            ProxyBody::text(format!("{code} {reason}: {}\n", wording.message))
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = wording.status;
+        let kind = self.kind();
+        let row = &ROWS[kind];
+        let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let body = self.message().map(|message| {
+            let reason = status.canonical_reason().unwrap_or_default();
+            ProxyBody::text(format!("{} {reason}: {message}\n", row.status))
+        });
+        let mut response = Response::new(body.unwrap_or_else(ProxyBody::empty));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
-        if let Some(Ok(error)) = wording.error.map(HeaderValue::try_from) {
-            headers.insert(&ROUTER_ERROR, error);
+        let error = self.router_error(row);
+        if let Some(error) = &error {
+            headers.insert(&ROUTER_ERROR, error.clone());
         }
-        if let Some(caching) = wording.caching {
+        exchange.failed(kind, error);
+        if let Some(caching) = row.caching {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
         }
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(CONTENT_TYPE, text);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if wording.close && !exchange.is_http2() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if row.close && !exchange.is_http2() {
+            super::headers::close(headers);
         }
         response
     }

@@ -3,6 +3,7 @@
 pub(crate) mod admit;
 pub(crate) mod balance;
 pub(crate) mod body;
+pub(crate) mod dial;
 pub(crate) mod exchange;
 pub(crate) mod failure;
 pub(crate) mod headers;

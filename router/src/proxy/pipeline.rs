@@ -7,11 +7,11 @@ use std::rc::Rc;
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use super::admit;
 use super::balance::Wish;
-use super::body::ProxyBody;
+use super::body::{self, ProxyBody};
 use super::exchange::{Completion, Exchange};
 use super::failure::Failure;
 use super::headers;
@@ -34,14 +34,18 @@ pub(crate) async fn handle(
 ) -> Result<Response<ProxyBody>, Infallible> {
     client.request_begins();
     let (parts, body) = request.into_parts();
+    let mut body = (!body.is_end_stream()).then_some(body);
     // The bytes after a head that asks for an upgrade are not scanned: see `head_scan`.
     let unscanned = parts.headers.contains_key(UPGRADE);
     let exchange = Exchange::begin(&core, &client, &parts);
     let completion = Completion::of(&exchange);
-    let mut response = match run(&core, &client, &exchange, parts, body).await {
+    let mut response = match run(&core, &client, &exchange, parts, &mut body).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(&exchange),
     };
+    if let Some(body) = body {
+        body::linger(body, &client);
+    }
     exchange.answered(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         completion.goes_on();
@@ -60,7 +64,7 @@ async fn run(
     client: &Client,
     exchange: &Rc<Exchange>,
     mut parts: Parts,
-    body: Incoming,
+    body: &mut Option<Incoming>,
 ) -> Result<Response<ProxyBody>, Failure> {
     let host = admit::admit(&mut parts, client, &core.limits)?;
     exchange.asked_for(&host);

@@ -12,23 +12,29 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, Uri, Version, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::admit::Host;
 use super::balance::{self, NoChoice, Tried, Wish};
 use super::body::RequestBody;
+use super::dial::DialError;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::headers;
 use super::pipeline;
-use super::upstream::{self, Channel, DialError, Lease, LocalEndpoint, LocalRoute};
+use super::upstream::{self, Channel, Lease, LocalEndpoint, LocalRoute};
 use crate::server::connection::Client;
 use crate::server::core::Core;
+
+/// An instance that took a connection and broke it is avoided for this long: much shorter than
+/// one that cannot be reached, because the request may be to blame.
+const BROKEN_PAUSE: Duration = Duration::from_secs(2);
 
 /// What all attempts of a request share.
 #[derive(Debug)]
@@ -62,40 +68,50 @@ enum Failed {
     NotReached(Unsent, DialError),
     /// Nothing was sent.
     NotSent(Unsent, String),
-    /// Something may have been sent; what is needed to do it once more, if that is harmless.
-    Broken(Option<Unsent>, String),
+    /// Something may have been sent; `unsent` is there if doing it once more is harmless.
+    Broken {
+        unsent: Option<Unsent>,
+        detail: String,
+        /// A connection that had served before may simply have been closed meanwhile.
+        reused: bool,
+    },
     Deadline,
 }
 
-/// Send the request to one instance after the other until one answers.
+/// Send the request to one instance after the other until one answers. A body that was not sent
+/// is left in `body`.
 pub(crate) async fn send(
     plan: &Plan<'_>,
     mut route: Rc<LocalRoute>,
     parts: Parts,
-    body: Incoming,
+    body: &mut Option<Incoming>,
 ) -> Result<Answer, Failure> {
     let core = plan.core;
-    let body = (!body.is_end_stream()).then_some(body);
-    let mut unsent = Unsent { parts, body };
+    let mut unsent = Unsent {
+        parts,
+        body: body.take(),
+    };
     let mut tried = Tried::new();
-    let mut attempts = 0;
     let mut version = core.table_version();
     let mut last = None;
-    loop {
+    for attempts in 1.. {
         if version != core.table_version() {
             // The table has moved on meanwhile: an instance that left must not be tried.
             version = core.table_version();
             route = pipeline::find(core, plan.client, plan.host, &unsent.parts)?;
         }
-        let chosen = balance::choose(&route, plan.wish, &tried, &core.limits, core.now());
-        let endpoint = chosen.map_err(|none| no_choice(plan, none, last.take()))?;
-        attempts += 1;
+        let endpoint = match choose(plan, &route, &tried, last.take()) {
+            Ok(endpoint) => endpoint,
+            Err(failure) => {
+                *body = unsent.body;
+                return Err(failure);
+            }
+        };
         if attempts > 1 {
             core.metrics.retries.add(1);
         }
         plan.exchange.attempt_begins(&endpoint);
-        let instance = endpoint.endpoint.instance;
-        let failed = match attempt(plan, &endpoint, unsent).await {
+        let failed = match attempt(plan, &endpoint, version, unsent).await {
             Ok((response, lease)) => {
                 return Ok(Answer {
                     response,
@@ -106,27 +122,67 @@ pub(crate) async fn send(
             Err(failed) => failed,
         };
         plan.exchange.attempt_failed();
-        let (again, was_sent, detail) = match failed {
-            Failed::NotReached(unsent, error) => {
-                endpoint
-                    .load
-                    .mark_failed(core.now(), core.limits.failed_pause);
-                tried.push(instance);
-                (Some(unsent), false, error.to_string())
+        let (again, was_sent, detail) = judge(core, &endpoint, &mut tried, failed);
+        match again {
+            Some(again) if may_go_on(plan, attempts, was_sent) => unsent = again,
+            again => {
+                *body = again.and_then(|again| again.body);
+                return Err(Failure::Endpoint(detail));
             }
-            Failed::NotSent(unsent, detail) => (Some(unsent), false, detail),
-            Failed::Broken(unsent, detail) => {
-                tried.push(instance);
-                (unsent, true, detail)
-            }
-            Failed::Deadline => (None, true, "context deadline exceeded".to_owned()),
-        };
-        let Some(again) = again.filter(|_| may_go_on(plan, attempts, was_sent)) else {
-            return Err(Failure::Endpoint(detail));
-        };
-        unsent = again;
+        }
         last = Some(detail);
     }
+    // Only reached after more attempts than a usize can count.
+    Err(Failure::Endpoint("too many attempts".to_owned()))
+}
+
+/// What a failed attempt means for the instance, and what is left to send again.
+fn judge(
+    core: &Core,
+    endpoint: &LocalEndpoint,
+    tried: &mut Tried,
+    failed: Failed,
+) -> (Option<Unsent>, bool, String) {
+    let instance = endpoint.endpoint.instance;
+    match failed {
+        Failed::NotReached(unsent, error) => {
+            let pause = core.limits.failed_pause;
+            endpoint.load.mark_failed(core.now(), pause);
+            tried.push(instance);
+            (Some(unsent), false, error.to_string())
+        }
+        Failed::NotSent(unsent, detail) => (Some(unsent), false, detail),
+        Failed::Broken {
+            unsent,
+            detail,
+            reused,
+        } => {
+            if !reused {
+                endpoint.load.mark_failed(core.now(), BROKEN_PAUSE);
+            }
+            tried.push(instance);
+            (unsent, true, detail)
+        }
+        Failed::Deadline => (None, true, "context deadline exceeded".to_owned()),
+    }
+}
+
+fn choose(
+    plan: &Plan<'_>,
+    route: &LocalRoute,
+    tried: &Tried,
+    last: Option<String>,
+) -> Result<Rc<LocalEndpoint>, Failure> {
+    let core = plan.core;
+    let chosen = balance::choose(route, plan.wish, tried, &core.limits, core.now());
+    chosen.map_err(|none| {
+        let host = plan.host.asked();
+        match (none, last) {
+            (_, Some(detail)) => Failure::Endpoint(detail),
+            (NoChoice::AllFull, None) => Failure::ConnectionLimit(host),
+            (NoChoice::NoneFits | NoChoice::AllTried, None) => plan.wish.unfulfilled(host),
+        }
+    })
 }
 
 /// Some attempts are always allowed. More are while they are quick and harmless: a request that
@@ -137,18 +193,10 @@ fn may_go_on(plan: &Plan<'_>, attempts: usize, was_sent: bool) -> bool {
     attempts < limits.attempts_max || (!was_sent && spent < limits.dial_budget)
 }
 
-fn no_choice(plan: &Plan<'_>, none: NoChoice, last: Option<String>) -> Failure {
-    let host = plan.host.asked();
-    match (none, last) {
-        (_, Some(detail)) => Failure::Endpoint(detail),
-        (NoChoice::AllFull, None) => Failure::ConnectionLimit(host),
-        (NoChoice::NoneFits | NoChoice::AllTried, None) => plan.wish.unfulfilled(host),
-    }
-}
-
 async fn attempt(
     plan: &Plan<'_>,
     endpoint: &Rc<LocalEndpoint>,
+    version: u64,
     unsent: Unsent,
 ) -> Result<(Response<Incoming>, Lease), Failed> {
     let core = plan.core;
@@ -156,6 +204,11 @@ async fn attempt(
         Ok(lease) => lease,
         Err(error) => return Err(Failed::NotReached(unsent, error)),
     };
+    let reused = lease.is_reused();
+    if !reused && version != core.table_version() && !is_routed(plan, endpoint, &unsent.parts) {
+        // While dialling, the instance left; somebody else may have its address already.
+        return Err(Failed::NotSent(unsent, "the instance has left".to_owned()));
+    }
     let Unsent { mut parts, body } = unsent;
     headers::address(&mut parts.headers, endpoint);
     let http2 = matches!(lease.channel(), Some(Channel::Http2(_)));
@@ -163,35 +216,38 @@ async fn attempt(
     let spare = spare_of(&parts, body.as_ref());
     let body = RequestBody::new(body, plan.exchange.clone());
     let request = Request::from_parts(parts, body);
-    let reused = lease.is_reused();
     let sent = match lease.channel() {
         Some(Channel::Http1(sender)) => wait(plan, sender.try_send_request(request)).await,
         Some(Channel::Http2(sender)) => wait(plan, sender.try_send_request(request)).await,
         None => None,
     };
-    match sent {
-        Some(Ok(response)) => Ok((response, lease)),
-        None => Err(Failed::Deadline),
-        Some(Err(mut error)) => match error.take_message() {
-            Some(request) => {
-                let (parts, body) = request.into_parts();
-                let body = body.into_incoming();
-                Err(Failed::NotSent(
-                    Unsent { parts, body },
-                    wording(error.error()),
-                ))
-            }
-            None => {
-                if !reused {
-                    // A fresh connection that breaks is the instance's doing.
-                    endpoint
-                        .load
-                        .mark_failed(core.now(), core.limits.failed_pause);
-                }
-                Err(Failed::Broken(spare, wording(error.error())))
-            }
-        },
+    let mut error = match sent {
+        Some(Ok(response)) => return Ok((response, lease)),
+        Some(Err(error)) => error,
+        None => return Err(Failed::Deadline),
+    };
+    let detail = wording(error.error());
+    match error.take_message() {
+        Some(request) => {
+            let (parts, body) = request.into_parts();
+            let body = body.into_incoming();
+            Err(Failed::NotSent(Unsent { parts, body }, detail))
+        }
+        None => Err(Failed::Broken {
+            unsent: spare,
+            detail,
+            reused,
+        }),
     }
+}
+
+/// Does the newest table still lead to this instance?
+fn is_routed(plan: &Plan<'_>, endpoint: &LocalEndpoint, parts: &Parts) -> bool {
+    let route = pipeline::find(plan.core, plan.client, plan.host, parts);
+    route.is_ok_and(|route| {
+        let mut endpoints = route.endpoints.iter();
+        endpoints.any(|other| other.endpoint == endpoint.endpoint)
+    })
 }
 
 type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;

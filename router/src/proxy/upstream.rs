@@ -1,4 +1,4 @@
-//! A thread's connections to instances: dialling, keeping them for reuse, giving them up.
+//! A thread's connections to instances: keeping them for reuse, giving them up.
 //!
 //! Every pool belongs to one thread and one instance; a connection to one instance can never
 //! serve another, whatever address that one has. Limits and lifetimes come from the config.
@@ -14,11 +14,10 @@ use cfx_protocol::id::{InstanceGuid, RouteGuid};
 use cfx_protocol::route::{Balancing, Endpoint, EndpointProtocol};
 use http::HeaderValue;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::body::RequestBody;
-use crate::server::core::{Core, LocalExecutor, spawn};
+use super::dial::{self, DialError};
+use crate::server::core::Core;
 use crate::table::{EndpointEntry, Load, RouteEntry};
 
 /// Time between looks for connections and instances that are no longer needed.
@@ -242,29 +241,6 @@ impl Drop for Lease {
     }
 }
 
-/// Why an instance could not be reached.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DialError {
-    #[error("dial tcp: i/o timeout")]
-    Timeout,
-    #[error("dial tcp: {}", os_message(.0))]
-    Refused(std::io::Error),
-    #[error("{0}")]
-    Handshake(hyper::Error),
-}
-
-/// As Go words the common ones.
-fn os_message(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-        ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
-        ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
-        ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 /// Get a connection to `endpoint`, idle or new. The request counts as in flight from now on.
 pub(crate) async fn acquire(
     core: &Core,
@@ -280,9 +256,18 @@ pub(crate) async fn acquire(
         channel: None,
         reused: true,
     };
+    let address = endpoint.endpoint.address;
     // Upgrades exist in HTTP/1 only.
     if endpoint.endpoint.protocol == EndpointProtocol::Http2 && !upgrading {
-        lease.channel = Some(Channel::Http2(http2_channel(core, &mut lease).await?));
+        let open = endpoint.http2.borrow().clone();
+        if let Some(open) = open.filter(http2::SendRequest::is_ready) {
+            lease.channel = Some(Channel::Http2(open));
+            return Ok(lease);
+        }
+        lease.reused = false;
+        let opened = dial::http2(core, address).await?;
+        *endpoint.http2.borrow_mut() = Some(opened.clone());
+        lease.channel = Some(Channel::Http2(opened));
         return Ok(lease);
     }
     if let Some(sender) = endpoint.take_idle() {
@@ -290,67 +275,6 @@ pub(crate) async fn acquire(
         return Ok(lease);
     }
     lease.reused = false;
-    lease.channel = Some(Channel::Http1(dial_http1(core, endpoint).await?));
+    lease.channel = Some(Channel::Http1(dial::http1(core, address).await?));
     Ok(lease)
-}
-
-async fn http2_channel(
-    core: &Core,
-    lease: &mut Lease,
-) -> Result<http2::SendRequest<RequestBody>, DialError> {
-    let endpoint = lease.endpoint.clone();
-    let open = endpoint.http2.borrow().clone();
-    if let Some(open) = open.filter(http2::SendRequest::is_ready) {
-        return Ok(open);
-    }
-    lease.reused = false;
-    let stream = dial(core, endpoint.endpoint.address).await?;
-    let (sender, connection) = http2::Builder::new(LocalExecutor)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(DialError::Handshake)?;
-    spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an HTTP/2 connection to an instance ended early");
-        }
-    });
-    *endpoint.http2.borrow_mut() = Some(sender.clone());
-    Ok(sender)
-}
-
-async fn dial_http1(
-    core: &Core,
-    endpoint: &LocalEndpoint,
-) -> Result<http1::SendRequest<RequestBody>, DialError> {
-    let stream = dial(core, endpoint.endpoint.address).await?;
-    let (sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(DialError::Handshake)?;
-    spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a connection to an instance ended early");
-        }
-    });
-    Ok(sender)
-}
-
-async fn dial(core: &Core, address: SocketAddr) -> Result<TcpStream, DialError> {
-    core.metrics.dials.add(1);
-    let connect = TcpStream::connect(address);
-    let connected = tokio::time::timeout(core.limits.dial_timeout, connect).await;
-    let stream = match connected {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            core.metrics.dial_failures.add(1);
-            return Err(DialError::Refused(error));
-        }
-        Err(_) => {
-            core.metrics.dial_failures.add(1);
-            return Err(DialError::Timeout);
-        }
-    };
-    stream.set_nodelay(true).map_err(DialError::Refused)?;
-    Ok(stream)
 }

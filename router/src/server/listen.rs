@@ -1,15 +1,73 @@
 //! Listening sockets: one per thread and address, shared out by the kernel.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener as StdListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::Door;
+use crate::config::Config;
+use crate::running::{Addresses, Error};
+use crate::table::Reach;
+use crate::tls::server_config;
 
 /// Connections that wait to be accepted, per thread; a burst of clients fits.
 const BACKLOG: i32 = 4_096;
 
+/// Listeners of all threads: `per_thread[n]` are those of thread `n`.
+pub(crate) struct Listeners {
+    pub(crate) per_thread: Vec<Vec<(StdListener, Door)>>,
+    pub(crate) addresses: Addresses,
+    pub(crate) admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Bind everything that the configuration asks for, or nothing.
+    pub(crate) async fn bind(config: &Config) -> Result<Self, Error> {
+        let mut listeners = Self {
+            per_thread: (0..config.threads.get()).map(|_| Vec::new()).collect(),
+            addresses: Addresses::default(),
+            admin: None,
+        };
+        let acceptor = TlsAcceptor::from(server_config(config.certificates.clone()));
+        let door = |reach, tls| Door { reach, tls };
+        let (public, instances) = (Reach::Public, Reach::Instances);
+        listeners.addresses = Addresses {
+            http: listeners.open(&config.http, &door(public, None))?,
+            https: listeners.open(&config.https, &door(public, Some(acceptor)))?,
+            internal: listeners.open(&config.internal, &door(instances, None))?,
+            admin: None,
+        };
+        if let Some(address) = config.admin {
+            let failed = |source| Error::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            listeners.addresses.admin = Some(listener.local_addr().map_err(failed)?);
+            listeners.admin = Some(listener);
+        }
+        Ok(listeners)
+    }
+
+    fn open(&mut self, asked: &[SocketAddr], door: &Door) -> Result<Vec<SocketAddr>, Error> {
+        let mut bound = Vec::new();
+        for address in asked {
+            let failed = |source| Error::Listen {
+                address: *address,
+                source,
+            };
+            let listeners = bind(*address, self.per_thread.len()).map_err(failed)?;
+            bound.push(listeners[0].local_addr().map_err(failed)?);
+            for (thread, listener) in self.per_thread.iter_mut().zip(listeners) {
+                thread.push((listener, door.clone()));
+            }
+        }
+        Ok(bound)
+    }
+}
+
 /// `threads` listeners on one address. Port 0 becomes the same free port for all.
-pub(crate) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<StdListener>> {
     if address.port() != 0 {
         // With SO_REUSEPORT a second router of the same user would silently share the port.
         drop(socket(address, false)?);
@@ -23,7 +81,7 @@ pub(crate) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpLis
     Ok(listeners)
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

@@ -119,8 +119,11 @@ async fn follow(
         tokio::select! {
             _changed = generations.changed() => {}
             changed = phase.changed() => {
-                // A starter that is gone without a word ends its threads too.
-                let next = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Closing };
+                if changed.is_err() {
+                    // Whoever started the router is gone without a word.
+                    return;
+                }
+                let next = *phase.borrow_and_update();
                 core.enter(next);
                 if next == Phase::Closing {
                     break;

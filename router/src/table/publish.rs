@@ -3,13 +3,16 @@
 //! Publishing never waits for a thread, and a thread never waits for the publisher: it is woken,
 //! loads the newest table and says so.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::Table;
+
+/// Old tables kept before a look whether any can be freed.
+const RETIRED_MAX: usize = 8;
 
 /// The newest table, and how far each thread has come.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub(crate) struct Publisher {
     /// The generation that each thread serves.
     picked_up: Box<[AtomicU64]>,
     picked_up_changed: Notify,
+    /// Tables that threads may still look at. They are kept so that the last thread to leave one
+    /// does not spend its time on freeing it.
+    retired: Mutex<Vec<Arc<Table>>>,
 }
 
 impl Publisher {
@@ -28,6 +34,7 @@ impl Publisher {
             generation: watch::Sender::new(0),
             picked_up: (0..threads).map(|_| AtomicU64::new(0)).collect(),
             picked_up_changed: Notify::new(),
+            retired: Mutex::default(),
         }
     }
 
@@ -41,8 +48,31 @@ impl Publisher {
     }
 
     pub(crate) fn publish(&self, table: Arc<Table>) {
-        self.table.store(table);
+        let last = self.table.swap(table);
+        let crowded = {
+            let mut retired = self.retired();
+            retired.push(last);
+            retired.len() > RETIRED_MAX
+        };
+        if crowded {
+            self.free_retired();
+        }
         self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Free the tables that no thread looks at any more.
+    pub(crate) fn free_retired(&self) {
+        let free: Vec<_> = {
+            let mut retired = self.retired();
+            retired
+                .extract_if(.., |table| Arc::strong_count(table) == 1)
+                .collect()
+        };
+        drop(free);
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<Table>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Thread `thread` serves `generation` from now on.

@@ -151,6 +151,7 @@ impl Sync {
             let newest = *confirmed.borrow_and_update();
             let Some(token) = newest.token else { continue };
             self.publisher.served_by_all(newest.generation).await;
+            self.publisher.free_retired();
             let ack = TableAck {
                 router: self.router,
                 token,

@@ -303,3 +303,16 @@ async fn load_balancers_ask_for_health_on_the_traffic_port() {
     assert_eq!(answer.header("expires"), "0");
     router.stop().await;
 }
+
+#[tokio::test]
+async fn an_early_answer_leaves_the_connection_usable_while_the_body_is_small() {
+    let router = Router::serving(Setup::default(), Vec::new()).await;
+    let mut client = Client::connect(router.http()).await;
+    for _ in 0..3 {
+        let body = "x".repeat(100 * 1024);
+        let post = request(HOST).method("POST").body(Full::from(body));
+        let answer = client.send(post.expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+    router.stop().await;
+}

@@ -8,6 +8,7 @@ mod forwarding;
 mod http2;
 mod instances;
 mod limits;
+mod link;
 mod smuggling;
 mod table;
 mod tls;

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 pub(crate) use client::{Answer, Client, get, raw, request};
-pub(crate) use instance::{Instance, Seen};
+pub(crate) use instance::Instance;
 
 /// Longest time a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
