@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::limits::check_fits;
 use super::{Act, Refused, Target};
 use crate::state::app::{App, EnvironmentGroup};
+use crate::state::meta::Meta;
 use crate::state::{Draft, State};
 
 /// What takes the room when an app's record is too large.
@@ -86,6 +87,37 @@ pub fn group_variables(state: &State, group: Group) -> BTreeMap<String, String> 
         .unwrap_or_default()
 }
 
+/// Change some variables of a group; null removes one.
+pub fn patch_group(
+    draft: &mut Draft,
+    act: &Act<'_>,
+    group: Group,
+    patch: &Map<String, Value>,
+) -> Result<(), Refused> {
+    let name = group.name().to_owned();
+    let known = draft.get::<EnvironmentGroup>(&name);
+    let mut changed = known.map_or_else(
+        || EnvironmentGroup {
+            name,
+            variables: BTreeMap::new(),
+            meta: Meta::new(act.now),
+        },
+        |known| EnvironmentGroup::clone(known),
+    );
+    for (name, value) in patch {
+        check_variable(name)?;
+        if value.is_null() {
+            changed.variables.remove(name);
+        } else {
+            changed.variables.insert(name.clone(), text(name, value)?);
+        }
+    }
+    changed.meta.updated_at = act.now;
+    check_fits(&changed, "The variables of the group")?;
+    draft.put(changed);
+    Ok(())
+}
+
 /// May people set it?
 pub fn check_variable(name: &str) -> Result<(), Refused> {
     let refuse = |why: &str| {
@@ -103,7 +135,10 @@ pub fn check_variable(name: &str) -> Result<(), Refused> {
         return refuse("cannot set PORT");
     }
     let upper = name.to_ascii_uppercase();
-    match ["VCAP_", "VMC_"].iter().find(|own| upper.starts_with(**own)) {
+    match ["VCAP_", "VMC_"]
+        .iter()
+        .find(|own| upper.starts_with(**own))
+    {
         Some(own) => refuse(&format!("cannot start with {own}")),
         None => Ok(()),
     }

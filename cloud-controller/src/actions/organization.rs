@@ -6,10 +6,13 @@ use cfx_protocol::id::OrgGuid;
 use cfx_protocol::v3::organization::{NewOrganization, OrganizationPatch};
 use serde_json::{Value, json};
 
-use super::{Act, Refused, Target, limits, metadata, name};
-use crate::state::Draft;
+use super::deletion::{Budget, Progress};
+use super::{Act, Refused, Target, domain, limits, metadata, name, role, space};
+use crate::state::domain::Domain;
 use crate::state::meta::Meta;
 use crate::state::organization::Organization;
+use crate::state::space::Space;
+use crate::state::{Draft, Link};
 
 pub fn create(
     draft: &mut Draft,
@@ -60,6 +63,35 @@ pub fn update(
         json!({ "request": request }),
     );
     Ok(changed)
+}
+
+/// The organisation with its spaces and private domains, some at a time: each step is a commit of
+/// its own, and what is left after a crash goes with the next delete.
+pub fn delete(draft: &mut Draft, act: &Act<'_>, guid: OrgGuid) -> Result<Progress, Refused> {
+    let organization = draft.get::<Organization>(&guid).cloned();
+    let organization = organization.ok_or(Refused::NotFound("Organization"))?;
+    let mut spaces = draft.linked::<Space>(Link::SpacesOf(guid.0));
+    if let Some(first) = spaces.next().map(|space| space.guid) {
+        drop(spaces);
+        // One space a step: together they could be too much for one commit.
+        return space::delete(draft, act, first).map(|_| Progress::More);
+    }
+    drop(spaces);
+    let mut domains = draft
+        .all::<Domain>()
+        .filter(|domain| domain.organization == Some(guid));
+    if let Some(first) = domains.next().map(|domain| domain.guid) {
+        drop(domains);
+        return domain::delete_domain(draft, act, first).map(|_| Progress::More);
+    }
+    drop(domains);
+    if role::delete_in(draft, guid.0, &mut Budget::of_one_commit()) == Progress::More {
+        return Ok(Progress::More);
+    }
+    let data = json!({ "request": { "recursive": true } });
+    record(draft, act, "delete-request", &organization, data);
+    draft.delete::<Organization>(&guid);
+    Ok(Progress::Done)
 }
 
 fn refuse_taken(draft: &Draft, name: &str, but: Option<OrgGuid>) -> Result<(), Refused> {

@@ -136,8 +136,9 @@ impl ApiError {
         }
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
-        self.code.row().2
+    /// What the caller is told, in one sentence.
+    pub(crate) fn detail(&self) -> String {
+        self.details.join(", ")
     }
 }
 

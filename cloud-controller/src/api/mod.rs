@@ -19,8 +19,19 @@ mod query;
 
 mod front;
 
+mod audit_event;
+mod buildpack;
+mod environment_variable_group;
+mod feature_flag;
+mod job;
+mod log_cache;
 mod organization;
+mod role;
 mod root;
+mod space;
+mod stack;
+mod uaa;
+mod user;
 
 pub use context::{Context, Settings};
 
@@ -36,7 +47,7 @@ pub fn router(context: Context) -> Router {
     let router = endpoints::all()
         .into_iter()
         .fold(router, |router, endpoint| {
-            router.route(endpoint.path, endpoint.handler)
+            router.route(&endpoint.path, endpoint.handler)
         })
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

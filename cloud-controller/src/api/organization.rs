@@ -1,5 +1,6 @@
 //! `/v3/organizations`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cfx_protocol::id::OrgGuid;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use super::access::Scope;
 use super::error::{Answer, ApiError};
+use super::job;
 use super::pagination::{self, Listed};
 use super::permission::Action;
 use super::query::Query;
@@ -53,6 +55,15 @@ pub(super) async fn update(call: Call, Body(patch): Body<OrganizationPatch>) -> 
     response::ok(present(&call.base, &changed))
 }
 
+pub(super) async fn delete(call: Call) -> Answer {
+    let guid = find(&call, call.guid())?.guid;
+    call.require(Action::OrganizationDelete, Scope::Organization(guid))?;
+    job::of_steps(&call, "organization.delete", |draft, act| {
+        actions::organization::delete(draft, act, guid)
+    })
+    .await
+}
+
 /// The organisation, if the caller sees it.
 pub(super) fn find(call: &Call, guid: OrgGuid) -> Result<Arc<Organization>, ApiError> {
     call.see(
@@ -62,6 +73,18 @@ pub(super) fn find(call: &Call, guid: OrgGuid) -> Result<Arc<Organization>, ApiE
     )?;
     let found = call.state.get::<Organization>(&guid).cloned();
     found.ok_or_else(|| ApiError::not_found("Organization"))
+}
+
+/// Each of these once, as far as the caller sees them.
+pub(super) fn present_all(
+    call: &Call,
+    guids: impl Iterator<Item = OrgGuid>,
+) -> Vec<wire::Organization> {
+    let guids: BTreeSet<OrgGuid> = guids.collect();
+    let found = guids.into_iter().filter_map(|guid| find(call, guid).ok());
+    found
+        .map(|organization| present(&call.base, &organization))
+        .collect()
 }
 
 pub(super) fn present(base: &Base, organization: &Organization) -> wire::Organization {

@@ -160,16 +160,16 @@ pub(super) fn authenticate(
     state: &State,
     headers: &HeaderMap,
 ) -> Result<Caller, ApiError> {
-    let not_authenticated = || ApiError::new(Code::NotAuthenticated, "Authentication error");
-    let value = header(headers, AUTHORIZATION.as_str()).ok_or_else(not_authenticated)?;
-    let (scheme, token) = value.split_once(' ').ok_or_else(not_authenticated)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(not_authenticated());
-    }
-    let verified = context
-        .auth
-        .verify(state, token.trim(), context.clock.now());
+    let token = bearer(headers)
+        .ok_or_else(|| ApiError::new(Code::NotAuthenticated, "Authentication error"))?;
+    let verified = context.auth.verify(state, token, context.clock.now());
     verified.map_err(|_| ApiError::new(Code::InvalidAuthToken, "Invalid Auth Token"))
+}
+
+/// The token of `Authorization: bearer <token>`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = header(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Reading and writing need a scope each, whatever the roles.

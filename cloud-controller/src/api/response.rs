@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::error::{Answer, ApiError};
 use super::request::Base;
@@ -28,6 +29,15 @@ pub(crate) fn accepted(body: impl Serialize) -> Answer {
 
 pub(crate) fn no_content() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// One resource, with what `include` asked for beside it.
+pub(crate) fn with_included(body: impl Serialize, included: Option<Value>) -> Answer {
+    let mut body = serde_json::to_value(body).map_err(ApiError::internal)?;
+    if let (Some(included), Some(fields)) = (included, body.as_object_mut()) {
+        fields.insert("included".to_owned(), included);
+    }
+    ok(body)
 }
 
 /// 202 with the address of a job to follow.

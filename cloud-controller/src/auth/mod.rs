@@ -16,10 +16,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-pub use caller::Caller;
+pub use caller::{Caller, USER_SCOPES, client_guid};
 pub use claims::Claims;
 pub use keys::{KeyError, generate as generate_signing_key};
-pub use password::{PasswordError, Passwords};
+pub use password::{PASSWORD_MAX_BYTES, PasswordError, Passwords};
 pub use throttle::Throttle;
 
 use crate::state::State;
