@@ -3,13 +3,13 @@
 //! Requests are counted by `metrics::ThreadMetrics` and told by the access log.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cfx_protocol::generation::Token;
 
 use crate::metrics::TableMetrics;
+use crate::running::Addresses;
 use crate::table::Counts;
 use crate::table::apply::ApplyError;
 use crate::table::sync::StreamEnd;
@@ -21,8 +21,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn started(&self, listeners: &[SocketAddr], threads: usize) {
-        tracing::info!(?listeners, threads, "the router listens");
+    pub(crate) fn started(&self, addresses: &Addresses, threads: usize) {
+        tracing::info!(?addresses, threads, "the router listens");
     }
 
     pub(crate) fn draining(&self, wait: Duration) {

@@ -142,7 +142,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         let seed = parts.seed(index, listeners, phase, metrics, queue.clone());
         handles.push(spawn_thread(seed)?);
     }
-    parts.events.started(&listeners.addresses.http, threads);
+    parts.events.started(&listeners.addresses, threads);
     parts.spawn_tasks(sync.run(applier), batches, listeners.admin);
 
     let (end, ended) = oneshot::channel();
@@ -194,7 +194,8 @@ impl Parts {
             edges: self.edges.clone(),
             publisher: self.publisher.clone(),
             events: self.events.clone(),
-            shutdown: self.shutdown.clone(),
+            // A router that drains still has to know where instances are.
+            shutdown: self.threads_ended.clone(),
             table_file: self.config.table_file.clone(),
             threads: self.config.threads.get(),
         }

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener as StdListener;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -108,37 +109,57 @@ async fn live(seed: Seed, log: LogBuffer) -> io::Result<()> {
 async fn follow(
     core: &Rc<Core>,
     publisher: &Publisher,
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     drain: Drain,
 ) {
-    let mut generations = publisher.generations();
-    loop {
-        let generation = *generations.borrow_and_update();
-        core.serve_table(publisher.newest());
-        publisher.picked_up(core.index, generation);
-        tokio::select! {
-            _changed = generations.changed() => {}
-            changed = phase.changed() => {
-                if changed.is_err() {
-                    // Whoever started the router is gone without a word.
-                    return;
-                }
-                let next = *phase.borrow_and_update();
-                core.enter(next);
-                if next == Phase::Closing {
-                    break;
-                }
-            }
-        }
+    // To the very end: what is in flight may still be tried again at another instance.
+    let mut tables = pin!(follow_tables(core, publisher));
+    let abandoned = tokio::select! {
+        () = &mut tables => return,
+        abandoned = follow_phases(core, phase) => abandoned,
+    };
+    if abandoned {
+        return;
     }
     let quiet = async {
         while core.connections() > 0 {
             core.connection_closed.notified().await;
         }
     };
-    if tokio::time::timeout(drain.timeout, quiet).await.is_err() {
-        let left = core.connections();
-        tracing::warn!(left, "connections did not end in time and are cut");
+    tokio::select! {
+        () = tables => {}
+        () = quiet => {}
+        () = core.clock.sleep(drain.timeout) => {
+            let left = core.connections();
+            tracing::warn!(left, "connections did not end in time and are cut");
+        }
+    }
+}
+
+/// Ends only if the publisher does.
+async fn follow_tables(core: &Core, publisher: &Publisher) {
+    let mut generations = publisher.generations();
+    loop {
+        let generation = *generations.borrow_and_update();
+        core.serve_table(publisher.newest());
+        publisher.picked_up(core.index, generation);
+        if generations.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Until the listeners are to close; true when whoever started the router is gone without a word.
+async fn follow_phases(core: &Core, mut phase: watch::Receiver<Phase>) -> bool {
+    loop {
+        if phase.changed().await.is_err() {
+            return true;
+        }
+        let next = *phase.borrow_and_update();
+        core.enter(next);
+        if next == Phase::Closing {
+            return false;
+        }
     }
 }
 

@@ -122,3 +122,18 @@ async fn a_request_that_takes_too_long_does_not_hold_the_end_up() {
     let ((), answer) = tokio::join!(router.stop(), slow);
     answer.expect_err("cut");
 }
+
+#[tokio::test]
+async fn a_draining_router_still_follows_its_table() {
+    let (old, new) = (Instance::saying("old").await, Instance::saying("new").await);
+    let mut setup = Setup::default();
+    setup.drain.wait = Duration::from_millis(500);
+    let routes = vec![route(HOST, vec![endpoint(old.address, 0)])];
+    let mut router = Router::serving(setup, routes).await;
+    router.shutdown.request();
+    router
+        .publish(vec![route(HOST, vec![endpoint(new.address, 1)])])
+        .await;
+    assert_eq!(get(router.http(), HOST, "/").await.body, "new");
+    router.stop().await;
+}
