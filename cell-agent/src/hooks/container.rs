@@ -36,7 +36,7 @@ fn reservation(tools: &Tools, order: &Order, made: &Made) -> Result<Reservation,
             credentials: username.clone().zip(password.clone()),
         },
     };
-    // An image brings its own writable folders; of the volume it gets only the slot.
+    // What an image's container writes, wherever it does, lands on the volume as well.
     let mut mounts = Vec::new();
     if !order.is_image() {
         mounts.push(writable(&disk.home, super::env::HOME));
@@ -57,6 +57,7 @@ fn reservation(tools: &Tools, order: &Order, made: &Made) -> Result<Reservation,
             fds: spec.limits.fds,
         },
         mounts,
+        layer: order.is_image().then(|| disk.home.clone()),
         slot: disk.slot.clone(),
         address: made.address.map(|address| address.internal_ip),
         nameserver: tools.ground.gateway(),

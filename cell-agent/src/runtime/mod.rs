@@ -33,6 +33,9 @@ pub struct Reservation {
     pub user: Option<User>,
     pub limits: ContainerLimits,
     pub mounts: Vec<Mount>,
+    /// For images: a folder on a size-limited volume that holds whatever the instance writes
+    /// outside its mounts. None leaves that without a limit. Stacks are read-only.
+    pub layer: Option<PathBuf>,
     /// The instance's slot on the cell, which the runtime mounts where the launcher looks for it.
     pub slot: PathBuf,
     /// Its address in the cell's network, for its own `/etc/hosts`; none without a network.

@@ -1,9 +1,10 @@
 //! The life of one container: create, start, look, kill, remove. Each step may be repeated.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder,
@@ -11,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::spec::{LABEL_CELL, LABEL_INSTANCE, container_name, own_labels};
-use super::{Docker, call, spec};
+use super::{Docker, call, layer, spec};
 use crate::runtime::cgroup::Groups;
 use crate::runtime::{
     Container, ContainerName, ExitRecord, Reservation, RootFs, RuntimeError, Signal, etc,
@@ -26,8 +27,9 @@ impl Docker {
         reservation: &Reservation,
     ) -> Result<Container, RuntimeError> {
         let name = container_name(reservation.name);
-        if !self.exists(&name).await? {
-            self.create(reservation, &name).await?;
+        self.create(reservation, &name).await?;
+        if let Some(target) = &reservation.layer {
+            self.limit_layer(reservation.name, target).await?;
         }
         let started = call::plain(
             "start a container",
@@ -52,7 +54,18 @@ impl Docker {
     async fn create(&self, reservation: &Reservation, name: &str) -> Result<(), RuntimeError> {
         let (image, root_mounts) = match &reservation.root {
             RootFs::Stack(stack) => self.stack_image(stack).await?,
-            RootFs::Image { reference, .. } => (reference.clone(), Vec::new()),
+            RootFs::Image {
+                reference,
+                credentials,
+            } => {
+                let credentials = credentials.as_ref();
+                let login = credentials.map(|(name, password)| (name.as_str(), password.as_str()));
+                let image = self.ensure_image(reference, login).await?;
+                let declared = image.volumes.unwrap_or_default();
+                let volumes = layer::volumes(&declared, reservation.layer.as_deref())
+                    .map_err(|error| local("make an image's volumes", &error))?;
+                (reference.clone(), volumes)
+            }
         };
         let directory = self.etc_directory(reservation.name);
         let files = etc::write(&directory, reservation).map_err(|error| RuntimeError::Failed {
@@ -76,7 +89,8 @@ impl Docker {
         match created {
             Ok(_) => Ok(()),
             Err(error) => match call::status(&error) {
-                // Made between our look and our wish, by a call that was given up too early.
+                // It is there, made by an agent that did not live to start it, or by a call that
+                // was given up too early.
                 Some(409) => Ok(()),
                 Some(404) => Err(RuntimeError::NoRoot {
                     what: image,
@@ -87,18 +101,19 @@ impl Docker {
         }
     }
 
-    async fn exists(&self, name: &str) -> Result<bool, RuntimeError> {
-        let action = "look for a container";
-        let found = call::plain(
-            action,
-            call::INSPECT,
-            self.engine.inspect_container(name, None),
-        );
-        match found.await? {
-            Ok(_) => Ok(true),
-            Err(error) if call::status(&error) == Some(404) => Ok(false),
-            Err(error) => Err(call::failed(action, &error)),
+    /// Before the first start; what has started keeps what it has.
+    async fn limit_layer(&self, name: ContainerName, target: &Path) -> Result<(), RuntimeError> {
+        let about = self.inspect(name).await?;
+        let state = about.state.as_ref().and_then(|state| state.status);
+        if state != Some(ContainerStateStatusEnum::CREATED) {
+            return Ok(());
         }
+        let Some(folder) = layer::folder(&about) else {
+            tracing::warn!(%name, "the engine's storage lets nobody limit what a container writes");
+            return Ok(());
+        };
+        layer::limit(&folder, target, &self.etc_directory(name))
+            .map_err(|error| local("limit a container's layer", &error))
     }
 
     async fn inspect(&self, name: ContainerName) -> Result<ContainerInspectResponse, RuntimeError> {
@@ -190,6 +205,8 @@ impl Docker {
     }
 
     pub(super) async fn remove(&self, name: ContainerName) -> Result<(), RuntimeError> {
+        let directory = self.etc_directory(name);
+        layer::release(&directory).map_err(|error| local("release a layer", &error))?;
         let id = container_name(name);
         let action = "remove a container";
         // `v`: volumes that the image declares are made without anybody asking for them.
@@ -209,18 +226,14 @@ impl Docker {
             Err(error) if call::status(&error) == Some(409) => {}
             Err(error) => return Err(call::failed(action, &error)),
         }
-        match std::fs::remove_dir_all(self.etc_directory(name)) {
+        match std::fs::remove_dir_all(directory) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(RuntimeError::Failed {
-                runtime: super::NAME,
-                action: "remove an instance's files",
-                detail: error.to_string(),
-            }),
+            Err(error) => Err(local("remove an instance's files", &error)),
         }
     }
 
-    fn etc_directory(&self, name: ContainerName) -> std::path::PathBuf {
+    fn etc_directory(&self, name: ContainerName) -> PathBuf {
         self.config.directory.join("etc").join(name.to_string())
     }
 }
@@ -247,11 +260,20 @@ fn pid(state: Option<&ContainerState>) -> Option<u32> {
 
 /// A container that was never started has not ended either.
 fn is_alive(state: &ContainerState) -> bool {
-    use bollard::models::ContainerStateStatusEnum as Status;
+    use ContainerStateStatusEnum as Status;
     match state.status {
         Some(Status::EXITED | Status::DEAD | Status::REMOVING) => false,
         Some(_) => true,
         None => state.running.unwrap_or(false),
+    }
+}
+
+/// Something failed on this side of the engine's socket.
+fn local(action: &'static str, error: &std::io::Error) -> RuntimeError {
+    RuntimeError::Failed {
+        runtime: super::NAME,
+        action,
+        detail: error.to_string(),
     }
 }
 

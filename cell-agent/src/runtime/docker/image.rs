@@ -82,16 +82,17 @@ impl Docker {
         &self,
         reference: &str,
         credentials: Option<(&str, &str)>,
-    ) -> Result<ImageDefaults, RuntimeError> {
+    ) -> Result<ImageConfig, RuntimeError> {
         if let Some(found) = self.local_image(reference).await? {
-            return Ok(defaults(found));
+            return Ok(found.config.unwrap_or_default());
         }
         self.pull(reference, credentials).await?;
         let pulled = self.local_image(reference).await?;
-        pulled.map(defaults).ok_or_else(|| RuntimeError::NoRoot {
+        let pulled = pulled.ok_or_else(|| RuntimeError::NoRoot {
             what: format!("image {reference}"),
             detail: "it is not there after it was pulled".to_owned(),
-        })
+        })?;
+        Ok(pulled.config.unwrap_or_default())
     }
 
     async fn local_image(&self, reference: &str) -> Result<Option<ImageInspect>, RuntimeError> {
@@ -146,8 +147,7 @@ fn split_reference(reference: &str) -> (&str, &str) {
     }
 }
 
-fn defaults(image: ImageInspect) -> ImageDefaults {
-    let config: ImageConfig = image.config.unwrap_or_default();
+pub(super) fn defaults(config: ImageConfig) -> ImageDefaults {
     let mut exposed_ports: Vec<u16> = config
         .exposed_ports
         .unwrap_or_default()

@@ -9,6 +9,7 @@ mod container;
 mod events;
 mod host_stack;
 mod image;
+mod layer;
 mod spec;
 
 use std::collections::HashMap;
@@ -109,7 +110,8 @@ impl Runtime for Docker {
         reference: &str,
         credentials: Option<(&str, &str)>,
     ) -> Result<ImageDefaults, RuntimeError> {
-        self.ensure_image(reference, credentials).await
+        let config = self.ensure_image(reference, credentials).await?;
+        Ok(image::defaults(config))
     }
 
     async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {

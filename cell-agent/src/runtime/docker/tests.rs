@@ -79,6 +79,7 @@ impl Engine {
             target: target.into(),
             read_only: false,
         };
+        let is_image = matches!(root, RootFs::Image { .. });
         Reservation {
             name,
             hostname: "instance-0".to_owned(),
@@ -89,6 +90,7 @@ impl Engine {
                 writable(&volume.home, "/home/vcap"),
                 writable(&volume.tmp, "/tmp"),
             ],
+            layer: is_image.then_some(volume.home),
             slot: volume.slot,
             address: None,
             nameserver: None,
@@ -308,22 +310,25 @@ async fn two_cells_on_one_engine_do_not_see_each_other() {
     assert_eq!(two.docker.adopt().await.expect("listed"), []);
 }
 
-/// An image of one program that needs nothing, with settings of its own.
-async fn import_image(engine: &Engine, tag: &str) -> String {
+/// An image with a shell that needs nothing else, and settings of its own.
+async fn import_image(engine: &Engine) -> String {
+    let shell = std::fs::read("/bin/busybox").expect("busybox-static is installed");
     let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o755);
-    header.set_size(slot::launcher::PROGRAM.len() as u64);
-    tar.append_data(&mut header, "program", slot::launcher::PROGRAM)
-        .expect("appended");
+    for (path, content) in [("bin/busybox", shell.as_slice()), ("data/old", b"old")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content)
+            .expect("appended");
+    }
     let bytes = tar.into_inner().expect("an archive");
-    let repository = "cfx-test-image";
-    let changes = "ENTRYPOINT [\"/program\"]\nCMD [\"--exec\", \"/\"]\nENV GREETING=hello\n\
-        WORKDIR /work\nEXPOSE 9000 9001/udp\nUSER 1234";
+    let (repository, tag) = ("cfx-test-image", engine.ids.secret(6));
+    let changes = "ENTRYPOINT [\"/bin/busybox\"]\nCMD [\"sh\"]\nENV GREETING=hello\n\
+        WORKDIR /work\nEXPOSE 9000 9001/udp\nVOLUME /var/data";
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
         .repo(repository)
-        .tag(tag)
+        .tag(&tag)
         .changes(changes.lines().map(str::to_owned).collect())
         .build();
     let body = bollard::body_full(bytes.into());
@@ -336,16 +341,14 @@ async fn import_image(engine: &Engine, tag: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_docker_image_keeps_its_own_settings_and_gets_the_launcher() {
+async fn a_docker_image_keeps_its_own_settings_and_writes_up_to_its_limit() {
     let engine = Engine::start().await;
-    let tag = engine.ids.secret(6);
-    let reference = import_image(&engine, &tag).await;
+    let reference = import_image(&engine).await;
     let defaults = engine.docker.image(&reference, None).await.expect("there");
-    assert_eq!(defaults.entrypoint, ["/program"]);
-    assert_eq!(defaults.command, ["--exec", "/"]);
+    assert_eq!(defaults.entrypoint, ["/bin/busybox"]);
+    assert_eq!(defaults.command, ["sh"]);
     assert!(defaults.env.contains(&"GREETING=hello".to_owned()));
     assert_eq!(defaults.working_dir, "/work");
-    assert_eq!(defaults.user, "1234");
     assert_eq!(defaults.exposed_ports, [9000]);
 
     let root = RootFs::Image {
@@ -353,22 +356,86 @@ async fn a_docker_image_keeps_its_own_settings_and_gets_the_launcher() {
         credentials: None,
     };
     let reservation = engine.prepare(root, None);
+    let name = reservation.name;
     engine.docker.reserve(&reservation).await.expect("reserved");
-    let app = ["/program", "/nowhere"].map(str::to_owned);
-    let attached = engine
-        .arm(reservation.slot.clone(), App::Exec(app.to_vec()))
-        .await;
-    let told = read(attached).await;
-    assert!(told.starts_with("launcher: cannot open the slot"), "{told}");
-    engine
-        .docker
-        .release(reservation.name)
-        .await
-        .expect("released");
+    let line = "id -u; cat /data/old; echo new > /data/old; cat /data/old; \
+        busybox dd if=/dev/zero of=/big bs=1M count=100 2>&1 | busybox grep -o 'No space.*'; \
+        busybox stat -c %s /big; busybox touch /var/data/x; busybox df /var/data | \
+        busybox grep -c /dev/loop; busybox grep CapEff /proc/self/status";
+    let app = ["/bin/busybox", "sh", "-c", line].map(str::to_owned);
+    let attached = engine.arm(reservation.slot.clone(), App::Exec(app.to_vec()));
+    let told = read(attached.await).await;
+    let mut lines = told.lines();
+    assert_eq!(lines.next(), Some("0"), "{told}");
+    assert_eq!(lines.next(), Some("oldnew"), "{told}");
+    assert_eq!(lines.next(), Some("No space left on device"), "{told}");
+    let size: u64 = lines
+        .next()
+        .and_then(|size| size.parse().ok())
+        .expect("a size");
+    assert!(
+        (12 << 20..17 << 20).contains(&size),
+        "{size} bytes of 16 MiB"
+    );
+    assert_eq!(
+        lines.next(),
+        Some("1"),
+        "a declared volume lies on ours: {told}"
+    );
+    assert_eq!(lines.next(), Some("CapEff:\t0000000000000000"), "{told}");
+    engine.docker.release(name).await.expect("released");
+    engine.volumes.release(name).expect("released");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!mounts.contains(&name.to_string()), "{mounts}");
     let options = RemoveImageOptionsBuilder::default().force(true).build();
     let client = &engine.docker.engine;
     let removed = client.remove_image(&reference, Some(options), None).await;
     removed.expect("removed");
+}
+
+#[tokio::test]
+async fn a_running_image_s_container_is_released_with_its_layer() {
+    let engine = Engine::start().await;
+    let reference = import_image(&engine).await;
+    let root = RootFs::Image {
+        reference: reference.clone(),
+        credentials: None,
+    };
+    let reservation = engine.prepare(root, None);
+    let name = reservation.name;
+    // Reserved twice, as by an agent that died in between: bound once.
+    engine.docker.reserve(&reservation).await.expect("reserved");
+    engine
+        .docker
+        .reserve(&reservation)
+        .await
+        .expect("reserved again");
+    let layer = reservation.layer.clone().expect("a layer");
+    assert!(layer.join("layer/diff").is_dir());
+    engine
+        .docker
+        .release(name)
+        .await
+        .expect("released while it runs");
+    assert!(engine.docker.adopt().await.expect("listed").is_empty());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!mounts.contains("home/layer"), "{mounts}");
+    let options = RemoveImageOptionsBuilder::default().force(true).build();
+    let client = &engine.docker.engine;
+    let removed = client.remove_image(&reference, Some(options), None).await;
+    removed.expect("removed");
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_swallow_the_exit_record() {
+    let engine = Engine::start().await;
+    let reservation = engine.on_host();
+    let line = "dd if=/dev/zero of=/tmp/big bs=64k 2>&1 | grep -o 'No space.*'; \
+        dd if=/dev/zero of=/tmp/more bs=4k 2>&1 | grep -o 'No space.*'; exit 9";
+    let told = engine.output(&reservation, line).await;
+    assert_eq!(told, "No space left on device\nNo space left on device\n");
+    let record = Slot::at(reservation.slot).exit_record().expect("read");
+    assert_eq!(record.map(|record| record.status), Some(9));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ fn reservation(number: u128) -> Reservation {
             fds: 1,
         },
         mounts: Vec::new(),
+        layer: None,
         slot: "/slot".into(),
         address: None,
         nameserver: None,
