@@ -43,9 +43,7 @@ pub fn named(state: &State) -> BTreeSet<String> {
         DropletContent::Docker { .. } => None,
     });
     let buildpacks = state.all::<Buildpack>().filter_map(|it| it.blob.as_ref());
-    let caches = state
-        .all::<App>()
-        .flat_map(|app| app.build_caches.values());
+    let caches = state.all::<App>().flat_map(|app| app.build_caches.values());
     let uploads = state
         .all::<Build>()
         .flat_map(|build| build.uploaded.iter().chain(build.uploaded_cache.iter()));
@@ -124,7 +122,10 @@ fn files(root: &Path) -> io::Result<Vec<Found>> {
         for file in fs::read_dir(folder)? {
             let file = file?;
             let Ok(facts) = file.metadata() else { continue };
-            let modified = facts.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+            let modified = facts
+                .modified()
+                .ok()
+                .and_then(|at| Timestamp::try_from(at).ok());
             found.push(Found {
                 path: file.path(),
                 name: file.file_name().into_string().ok(),

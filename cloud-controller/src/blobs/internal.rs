@@ -201,9 +201,7 @@ impl InternalBlobs {
         let arrived = self.blobs.receive_all(body, BLOB_MAX_BYTES).await?;
         let blobs = self.blobs.clone();
         let kept = tokio::task::spawn_blocking(move || blobs.keep(arrived)).await;
-        let facts = kept
-            .map_err(ours)?
-            .map_err(ReceiveError::Disk)?;
+        let facts = kept.map_err(ours)?.map_err(ReceiveError::Disk)?;
         let noted = self.state.write(|draft| {
             note(draft, facts);
             Ok::<_, std::convert::Infallible>(())
@@ -215,10 +213,16 @@ impl InternalBlobs {
 
 /// Builds that this cell stages now.
 fn staging_on(state: &State, cell: CellGuid) -> impl Iterator<Item = &Build> {
-    state.all::<Build>().map(std::sync::Arc::as_ref).filter(move |build| {
-        build.state == BuildState::Staging
-            && build.intent.as_ref().is_some_and(|intent| intent.cell == cell)
-    })
+    state
+        .all::<Build>()
+        .map(std::sync::Arc::as_ref)
+        .filter(move |build| {
+            build.state == BuildState::Staging
+                && build
+                    .intent
+                    .as_ref()
+                    .is_some_and(|intent| intent.cell == cell)
+        })
 }
 
 /// Does anything of the app belong on this cell?
@@ -242,7 +246,10 @@ async fn send(
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::error!(sha256 = facts.sha256, "a blob that a record names is missing");
+            tracing::error!(
+                sha256 = facts.sha256,
+                "a blob that a record names is missing"
+            );
             return Err(Denied::NoSuchBlob);
         }
         Err(error) => return Err(ours(error)),

@@ -6,6 +6,7 @@
 //! `zip` judges packages before they become one.
 
 pub mod collect;
+pub mod droplet;
 pub mod internal;
 pub mod matching;
 pub mod zip;
@@ -111,4 +112,3 @@ fn below(folder: &Path, digest: &str) -> PathBuf {
     }
     folder.join(&digest[..2]).join(digest)
 }
-

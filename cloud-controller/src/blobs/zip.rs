@@ -212,8 +212,16 @@ fn stays_inside(name: &str, target: &str) -> bool {
     if target.is_empty() || target.starts_with('/') || target.contains('\0') {
         return false;
     }
-    let depth = name.split('/').filter(|part| *part != ".").count().saturating_sub(1);
-    let parts = || target.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let depth = name
+        .split('/')
+        .filter(|part| *part != ".")
+        .count()
+        .saturating_sub(1);
+    let parts = || {
+        target
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+    };
     let climbs = parts().take_while(|part| *part == "..").count();
     climbs <= depth && !parts().skip(climbs).any(|part| part == "..")
 }
@@ -251,4 +259,3 @@ fn damaged(error: impl std::fmt::Display) -> ZipError {
 fn shortened(name: &str) -> String {
     name.chars().take(120).collect()
 }
-
