@@ -1,11 +1,13 @@
 //! Limits of size and time, and what a client hears when it passes one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::support::{
     Client, Instance, PATIENCE, Router, Setup, endpoint, get, raw, request, route,
@@ -169,4 +171,42 @@ async fn an_unused_connection_to_an_instance_is_closed_after_its_time() {
         .await
         .expect("dialled again");
     router.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_closed_and_the_instance_freed() {
+    let freed = Arc::new(Notify::new());
+    let tell = freed.clone();
+    let instance = Instance::raw(move |mut stream| {
+        let tell = tell.clone();
+        Box::pin(async move {
+            let begin = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n";
+            stream.write_all(begin.as_bytes()).await.expect("sends");
+            let block = vec![0; 64 * 1024];
+            while stream.write_all(&block).await.is_ok() {}
+            tell.notify_one();
+        })
+    })
+    .await;
+    let mut setup = Setup::default();
+    setup.limits.client_stall_timeout = SOON;
+    let router = router_with(setup, &instance).await;
+    let mut stream = TcpStream::connect(router.http()).await.expect("connects");
+    let whole = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    stream.write_all(whole.as_bytes()).await.expect("sends");
+    tokio::time::timeout(PATIENCE, freed.notified())
+        .await
+        .expect("freed");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_told_at_start() {
+    let first = Router::start(Setup::default()).await;
+    let taken = first.http();
+    let error = Router::try_start(Setup::default(), taken)
+        .await
+        .expect_err("in use");
+    assert!(error.to_string().contains(&taken.to_string()), "{error}");
+    first.stop().await;
 }

@@ -228,3 +228,25 @@ async fn operators_see_the_table_and_the_numbers() {
     }
     router.stop().await;
 }
+
+#[tokio::test]
+async fn a_damaged_table_file_is_not_believed_and_does_not_stop_the_router() {
+    let instance = Instance::saying("hello").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("routes");
+    std::fs::write(&file, "cfx-routes-1 00000000\n{}").expect("writable");
+    let setup = Setup {
+        table_file: Some(file.clone()),
+        ..Setup::default()
+    };
+    let mut router = Router::start(setup).await;
+    let health = get(router.admin(), "admin", "/health").await;
+    assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
+    router
+        .publish(vec![route(HOST, vec![endpoint(instance.address, 0)])])
+        .await;
+    assert_eq!(get(router.http(), HOST, "/").await.status, StatusCode::OK);
+    router.stop().await;
+    let saved = std::fs::read_to_string(&file).expect("saved at the end");
+    assert!(saved.contains(HOST), "{saved}");
+}

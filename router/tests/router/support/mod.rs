@@ -19,7 +19,7 @@ use cfx_protocol::route::{
 };
 use cfx_protocol::telemetry::LogEnvelope;
 use cfx_router::{
-    Certificates, Config, Drain, EdgeError, Edges, Limits, LogSink, Running, TableSource,
+    Certificates, Config, Drain, EdgeError, Edges, Error, Limits, LogSink, Running, TableSource,
     TableStream, start,
 };
 use tokio::sync::{mpsc, watch};
@@ -154,6 +154,7 @@ impl Default for Setup {
 }
 
 /// A router at work, and the test's hand on everything around it.
+#[derive(Debug)]
 pub(crate) struct Router {
     pub(crate) running: Running,
     pub(crate) shutdown: Shutdown,
@@ -173,9 +174,15 @@ pub(crate) fn token(epoch: u64, revision: u64) -> Token {
 impl Router {
     pub(crate) async fn start(setup: Setup) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::try_start(setup, any).await.expect("starts")
+    }
+
+    /// With its first listener at `http`.
+    pub(crate) async fn try_start(setup: Setup, http: SocketAddr) -> Result<Self, Error> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config {
             guid: RouterGuid(Uuid::from_u128(5)),
-            http: vec![any],
+            http: vec![http],
             https: vec![any],
             internal: vec![any],
             admin: Some(any),
@@ -194,16 +201,14 @@ impl Router {
             logs: logs.clone(),
         };
         let shutdown = Shutdown::new();
-        let running = start(config, edges, shutdown.clone())
-            .await
-            .expect("starts");
-        Self {
+        let running = start(config, edges, shutdown.clone()).await?;
+        Ok(Self {
             running,
             shutdown,
             table,
             logs,
             revision: 0,
-        }
+        })
     }
 
     /// A router that serves `routes` already.
