@@ -14,6 +14,7 @@ pub mod capacity;
 pub mod config;
 pub mod drain;
 pub mod droplet_cache;
+pub mod equipment;
 pub mod events;
 pub mod execute;
 pub mod health;

@@ -109,6 +109,6 @@ pub(super) async fn adopt(shared: Arc<Shared>, order: Order, state: InstanceStat
     match attached {
         Some(attached) => live(&shared, standing, attached, state),
         // No launcher listens any more.
-        None => standing.finish(&shared, false).await,
+        None => standing.finish(&shared).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The live side of one armed start: its output is read, its end is seen, its health is watched.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cfx_protocol::desired::Work;
@@ -15,11 +16,14 @@ use super::{News, Shared};
 use crate::health::{Finding, Monitor, Unheard};
 use crate::hooks::{Made, Order};
 use crate::logs::reader::{self, Channel};
-use crate::runtime::Signal;
+use crate::runtime::{ExitRecord, Signal};
 use crate::slot::{Attached, Slot};
 
 /// How long the last output of an ended instance is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often the runtime is asked how a start ended, and the pause between.
+const ASKS_MAX: u32 = 20;
+const ASK_PAUSE: Duration = Duration::from_millis(50);
 /// The exit status of a process that was killed.
 const STATUS_KILLED: i32 = 137;
 
@@ -50,6 +54,8 @@ pub struct Standing {
     /// None until it is armed.
     channel: Mutex<Option<Arc<Channel>>>,
     exit: watch::Sender<Option<Exit>>,
+    /// Its time was up.
+    expired: AtomicBool,
     /// Ends the monitor and the wait for the end.
     watching: CancellationToken,
 }
@@ -62,6 +68,7 @@ impl Standing {
             made,
             channel: Mutex::new(None),
             exit: watch::Sender::new(None),
+            expired: AtomicBool::new(false),
             watching: CancellationToken::new(),
         })
     }
@@ -110,39 +117,34 @@ impl Standing {
         };
         let until_end = async {
             tokio::select! {
-                () = lifeline.ended() => false,
-                expired = self.deadline(&shared) => expired,
-                () = self.watch_health(&shared, &state) => false,
+                () = lifeline.ended() => {}
+                () = self.mind_deadline(&shared) => {}
+                () = self.watch_health(&shared, &state) => {}
             }
         };
-        tokio::pin!(output);
-        let expired = {
-            tokio::pin!(until_end);
-            // Output is read all the while, and after the end for as long as there is some.
-            let expired = tokio::select! {
-                expired = &mut until_end => Some(expired),
-                _ = &mut output => None,
-            };
-            match expired {
-                Some(expired) => {
-                    drop(tokio::time::timeout(LAST_WORDS, &mut output).await);
-                    expired
-                }
-                None => until_end.await,
+        // Output is read all the while, and after the end for as long as there is some.
+        let output = async {
+            tokio::pin!(output);
+            tokio::select! {
+                _ = &mut output => std::future::pending().await,
+                () = until_end => {}
             }
+            drop(tokio::time::timeout(LAST_WORDS, output).await);
         };
-        self.finish(&shared, expired).await;
+        output.await;
+        self.finish(&shared).await;
     }
 
     /// A hint came that it has ended: see whether that is so.
     pub(super) async fn look(&self, shared: &Shared) {
         let name = self.order.name();
         if let Ok(Some(_)) = shared.tools.runtime.exit_record(name).await {
-            self.finish(shared, false).await;
+            self.finish(shared).await;
         }
     }
 
-    pub(super) async fn finish(&self, shared: &Shared, expired: bool) {
+    pub(super) async fn finish(&self, shared: &Shared) {
+        let expired = self.expired.load(Ordering::Relaxed);
         let exit = Exit { expired, ..self.read_exit(shared).await };
         let first = self.exit.send_if_modified(|known| {
             let first = known.is_none();
@@ -169,14 +171,14 @@ impl Standing {
                 lost: false,
             };
         }
-        match shared.tools.runtime.exit_record(self.order.name()).await {
-            Ok(Some(known)) => Exit {
+        match self.ask_runtime(shared).await {
+            Some(known) => Exit {
                 status: record.map_or(known.status, |record| record.status.into()),
                 out_of_memory: known.out_of_memory,
                 expired: false,
                 lost: false,
             },
-            Ok(None) | Err(_) => record.map_or(Exit::LOST, |record| Exit {
+            None => record.map_or(Exit::LOST, |record| Exit {
                 status: record.status.into(),
                 out_of_memory: false,
                 expired: false,
@@ -185,18 +187,31 @@ impl Standing {
         }
     }
 
-    /// A staging has a time; at its end it is killed. Nothing else has one.
-    async fn deadline(&self, shared: &Shared) -> bool {
+    /// The runtime may notice an end later than the agent does.
+    async fn ask_runtime(&self, shared: &Shared) -> Option<ExitRecord> {
+        for _ in 0..ASKS_MAX {
+            match shared.tools.runtime.exit_record(self.order.name()).await {
+                Ok(Some(record)) => return Some(record),
+                Ok(None) => shared.tools.clock.sleep(ASK_PAUSE).await,
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// A staging has a time; at its end it is killed. Nothing else has one. Never returns.
+    async fn mind_deadline(&self, shared: &Shared) {
         let Work::Staging(work) = &self.order.spec.work else {
             return std::future::pending().await;
         };
         let time = Duration::from_secs(u64::from(work.timeout_s));
         shared.tools.clock.sleep(time).await;
+        self.expired.store(true, Ordering::Relaxed);
         // Whether it works or not: what is left is cleared away by name later.
         if let Err(error) = shared.tools.runtime.signal(self.order.name(), Signal::Kill).await {
             shared.events.step_failed(self.order.name(), "kill", &error.to_string());
         }
-        true
+        std::future::pending().await
     }
 
     /// Never returns: the end of health is for the agent to decide about.

@@ -10,6 +10,7 @@ use cfx_protocol::actual::Address;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use parking_lot::Mutex;
 
+use super::told;
 use super::ground::{Disk, Ground, GroundError};
 use crate::network::{AddressPool, Network};
 use crate::runtime::Container;
@@ -96,8 +97,8 @@ impl Ground for Machine {
     async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError> {
         const ACTION: &str = "connect the instance to the network";
         let lease = self.addresses.lock().leases.get(&assignment).copied();
-        let ip = lease.and_then(v4).ok_or_else(|| failed(ACTION, &"it has no address"))?;
-        let pid = container.pid.ok_or_else(|| failed(ACTION, &"it has ended"))?;
+        let ip = lease.and_then(v4).ok_or_else(|| missing(ACTION, "it has no address"))?;
+        let pid = container.pid.ok_or_else(|| missing(ACTION, "it has ended"))?;
         self.network.attach(pid, ip).await.map_err(|error| failed(ACTION, &error))
     }
 
@@ -177,6 +178,10 @@ fn v4(address: Address) -> Option<Ipv4Addr> {
     }
 }
 
-fn failed(action: &'static str, error: &dyn std::fmt::Display) -> GroundError {
-    GroundError { action, detail: error.to_string() }
+fn failed(action: &'static str, error: &dyn std::error::Error) -> GroundError {
+    GroundError { action, detail: told(error) }
+}
+
+fn missing(action: &'static str, detail: &str) -> GroundError {
+    GroundError { action, detail: detail.to_owned() }
 }

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::Json;
 use cfx_process::clock::Clock;
+use cfx_process::entropy::IdSource;
 use cfx_process::http_client::InternalClient;
 use cfx_process::http_server::HttpServer;
 use cfx_process::identity::{Authority, Identity, PeerIdentity};
@@ -60,6 +61,8 @@ pub struct Controller {
     pub world: Arc<Mutex<World>>,
     pub address: SocketAddr,
     pub cluster: ClusterGuid,
+    /// Tests run side by side on one engine: each has its own guids.
+    salt: Uuid,
     changed: Arc<watch::Sender<u64>>,
     authority: Arc<Authority>,
     identity: Identity,
@@ -80,6 +83,7 @@ impl Controller {
             world: Arc::default(),
             address: listener.local_addr().expect("bound"),
             cluster: ClusterGuid(Uuid::from_u128(77)),
+            salt: IdSource::system().guid(),
             changed: Arc::new(watch::Sender::new(0)),
             authority: Arc::new(authority),
             identity,
@@ -145,7 +149,7 @@ impl Controller {
 
     /// Assigns an instance of a spec and tells the cell.
     pub fn assign(&self, guid: u128, index: u32, spec: InstanceSpec) -> AssignmentGuid {
-        let guid = AssignmentGuid(Uuid::from_u128(guid));
+        let guid = AssignmentGuid(Uuid::new_v5(&self.salt, &guid.to_be_bytes()));
         let id = hex::encode(Sha256::digest(serde_json::to_vec(&spec).expect("JSON")));
         let id = SpecId(id.as_str().into());
         let assignment = Assignment { guid, spec: id.clone(), index };

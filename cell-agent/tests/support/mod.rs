@@ -161,6 +161,19 @@ pub fn process(command: Option<&str>, health: HealthCheck) -> Work {
     }
 }
 
+/// Removes what a test's cell has made of the machine's network.
+pub async fn close_network(range: &str) {
+    use cfx_cell_agent::network::{Network, NetworkConfig};
+    let config = NetworkConfig {
+        range: range.parse().expect("a range"),
+        gateway_ports: Vec::new(),
+        denied: Vec::new(),
+    };
+    let supervisor = cfx_process::supervisor::Supervisor::new("clean", Shutdown::new());
+    let network = Network::open(config, &supervisor).await.expect("opened");
+    network.close().await.expect("closed");
+}
+
 /// Does any file below `folder` hold these bytes?
 pub fn holds(folder: &Path, needle: &[u8]) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else {

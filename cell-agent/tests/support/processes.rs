@@ -261,7 +261,7 @@ impl Ground for Folders {
         port: u16,
     ) -> Result<Address, GroundError> {
         let mut leases = self.leases.lock();
-        let number = u8::try_from(assignment.0.as_u128() % 250).expect("small");
+        let number = u8::try_from(leases.len() + 1).expect("small");
         let ip = IpAddr::V4(Ipv4Addr::new(127, self.network[0], self.network[1], number));
         let fresh = Address { host: ip, port, internal_ip: ip };
         Ok(*leases.entry(assignment).or_insert(known.unwrap_or(fresh)))
