@@ -24,6 +24,8 @@ use ipnet::Ipv4Net;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Tasks that are told to stop do so at once.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
 const USER: User = User {
     uid: 4_300_002,
     gid: 4_300_002,
@@ -68,7 +70,9 @@ impl Ground {
             gateway_ports: vec![ROUTER_PORT],
             denied: Vec::new(),
         };
-        let network = Network::open(network, &supervisor).await.expect("a network");
+        let network = Network::open(network, &supervisor)
+            .await
+            .expect("a network");
         let gateway = network.gateway();
         let names = ResolverConfig {
             listen: SocketAddr::from((gateway, resolver::PORT)),
@@ -76,7 +80,9 @@ impl Ground {
             domains: vec!["apps.localhost".to_owned()],
             upstreams: Vec::new(),
         };
-        let resolver = Resolver::start(names, &supervisor).await.expect("a resolver");
+        let resolver = Resolver::start(names, &supervisor)
+            .await
+            .expect("a resolver");
         Self {
             docker: docker.expect("the engine answers"),
             network,
@@ -89,7 +95,8 @@ impl Ground {
     /// As when the agent dies: tasks end, nothing is undone.
     async fn die(self) {
         self.supervisor.shutdown().request();
-        self.supervisor.join(DEADLINE).await;
+        let ended = tokio::time::timeout(STOP_DEADLINE, self.supervisor.join(DEADLINE)).await;
+        ended.expect("every task heeds the wish to stop");
     }
 }
 
@@ -129,7 +136,9 @@ fn command() -> Command {
     ];
     Command {
         program: Program::Shell("exec /usr/bin/python3 app.py".to_owned()),
-        env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        env: env
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         directory: "/home/vcap/app".to_owned(),
     }
 }
@@ -140,7 +149,11 @@ async fn line(attached: &mut Attached) -> String {
     let read = tokio::time::timeout(DEADLINE, lines.read_line(&mut text)).await;
     let length = read.expect("in time").expect("read");
     if length == 0 {
-        attached.stderr.read_to_string(&mut text).await.expect("read");
+        attached
+            .stderr
+            .read_to_string(&mut text)
+            .await
+            .expect("read");
         panic!("the app ended: {text}");
     }
     text.trim_end().to_owned()
@@ -148,16 +161,18 @@ async fn line(attached: &mut Attached) -> String {
 
 /// One request to the app, from the machine.
 fn get(address: Ipv4Addr) -> String {
-    let deadline = cfx_process::clock::Clock::system();
+    let clock = Clock::system();
     loop {
         match TcpStream::connect((address, APP_PORT)) {
             Ok(mut stream) => {
-                stream.write_all(b"GET /hot HTTP/1.0\r\n\r\n").expect("asked");
+                stream
+                    .write_all(b"GET /hot HTTP/1.0\r\n\r\n")
+                    .expect("asked");
                 let mut answer = String::new();
                 stream.read_to_string(&mut answer).expect("answered");
                 return answer;
             }
-            Err(error) => assert!(deadline.monotonic() < DEADLINE, "{error}"),
+            Err(error) => assert!(clock.monotonic() < DEADLINE, "{error}"),
         }
     }
 }
@@ -217,8 +232,16 @@ async fn an_instance_finds_the_router_by_name_and_outlives_its_agent() {
     assert_eq!(second.network.attached().expect("listed"), [address]);
     assert_eq!(second.volumes.adopt(name).expect("looked"), Some(volume));
     let mut attached = slot.attach().expect("the launcher is there");
-    assert_eq!(line(&mut attached).await, "request /hot", "what was written meanwhile");
-    second.docker.signal(name, Signal::Term).await.expect("told to stop");
+    assert_eq!(
+        line(&mut attached).await,
+        "request /hot",
+        "what was written meanwhile"
+    );
+    second
+        .docker
+        .signal(name, Signal::Term)
+        .await
+        .expect("told to stop");
     let ended = tokio::time::timeout(DEADLINE, attached.lifeline.ended()).await;
     ended.expect("it ends");
     let record = slot.exit_record().expect("read").expect("a record");

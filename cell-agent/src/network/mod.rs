@@ -228,12 +228,18 @@ fn netlink(action: &'static str) -> impl FnOnce(rtnetlink::Error) -> NetworkErro
     move |source| NetworkError::Netlink { action, source }
 }
 
-/// Runs a netlink connection for as long as its handle lives.
+/// Runs a netlink connection until its handle is dropped or the supervisor stops.
 fn run_connection<F>(supervisor: &Supervisor, connection: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    supervisor.spawn("netlink", OnEnd::Nothing, connection);
+    let stop = supervisor.shutdown().clone();
+    supervisor.spawn("netlink", OnEnd::Nothing, async move {
+        tokio::select! {
+            () = connection => {}
+            () = stop.requested() => {}
+        }
+    });
 }
 
 #[cfg(test)]
