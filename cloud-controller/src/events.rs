@@ -61,7 +61,8 @@ impl Events {
         match mode {
             Mode::Normal => tracing::info!("cells answer again: normal mode"),
             Mode::Static { silent, of } => tracing::error!(
-                silent, of,
+                silent,
+                of,
                 "many cells fell silent at once: nothing is replaced but what serves nowhere"
             ),
         }
@@ -92,10 +93,5 @@ impl Events {
 
     pub fn joined(&self, role: &'static str, guid: uuid::Uuid, name: &str) {
         tracing::info!(role, %guid, name, "a process of the platform joined");
-    }
-
-    #[must_use]
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
     }
 }

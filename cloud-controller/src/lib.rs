@@ -4,6 +4,7 @@
 //! `routing -> state`; nothing imports `api`.
 
 pub mod actions;
+pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod blobs;
@@ -19,4 +20,9 @@ pub mod log_cache;
 pub mod metrics;
 pub mod routing;
 pub mod staging;
+pub mod start;
 pub mod state;
+pub mod steps;
+
+pub use config::Config;
+pub use start::{Addresses, Edges, Error, Running, start};

@@ -1,6 +1,7 @@
-//! The controller's metrics, in Prometheus' text format.
+//! The controller's metrics.
 
 use cfx_planner::Action;
+use cfx_process::telemetry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -37,10 +38,12 @@ impl Act {
     }
 }
 
-/// Counters and gauges, with the registry that prints them.
+/// Prefix of every name.
+const PREFIX: &str = "cfx_controller";
+
+/// Counters and gauges of the controller's own loops.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
     pub(crate) passes: Counter,
     pub(crate) failed_passes: Counter,
     pub(crate) pass_seconds: Histogram,
@@ -53,10 +56,11 @@ pub struct Metrics {
     pub(crate) refused: Counter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("cfx_controller"),
+impl Metrics {
+    /// Register everything once, at start.
+    #[must_use]
+    pub fn register(telemetry: &telemetry::Metrics) -> Self {
+        let metrics = Self {
             passes: Counter::default(),
             failed_passes: Counter::default(),
             // From a tenth of a millisecond to three seconds.
@@ -69,39 +73,50 @@ impl Default for Metrics {
             crashes: Counter::default(),
             refused: Counter::default(),
         };
-        metrics.register();
+        telemetry.register(|registry| metrics.name(registry.sub_registry_with_prefix(PREFIX)));
         metrics
     }
-}
 
-impl Metrics {
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        let mut counter = |name: &str, help: &str, counter: &Counter| {
+    fn name(&self, registry: &mut Registry) {
+        let counters = [
+            ("passes", "Passes of the convergence loop", &self.passes),
+            ("failed_passes", "Passes that failed", &self.failed_passes),
+            (
+                "cell_registrations",
+                "Cells that presented themselves",
+                &self.registrations,
+            ),
+            ("cell_reports", "Reports of cells taken in", &self.reports),
+            (
+                "full_reports_wanted",
+                "Reports that did not suffice",
+                &self.full_reports_wanted,
+            ),
+            ("crashes", "Crashes of app instances", &self.crashes),
+            (
+                "internal_calls_refused",
+                "Internal calls refused",
+                &self.refused,
+            ),
+        ];
+        for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
-        };
-        counter("passes", "Passes of the convergence loop", &self.passes);
-        counter("failed_passes", "Passes that failed", &self.failed_passes);
-        counter("cell_registrations", "Cells that presented themselves", &self.registrations);
-        counter("cell_reports", "Reports of cells taken in", &self.reports);
-        counter("full_reports_wanted", "Reports that did not suffice", &self.full_reports_wanted);
-        counter("crashes", "Crashes of app instances", &self.crashes);
-        counter("internal_calls_refused", "Internal calls refused", &self.refused);
-        let seconds = self.pass_seconds.clone();
-        registry.register("pass_seconds", "Time of one pass", seconds);
-        let actions = self.actions.clone();
-        registry.register("planned_actions", "Actions that passes planned", actions);
+        }
+        registry.register(
+            "pass_seconds",
+            "Time of one pass",
+            self.pass_seconds.clone(),
+        );
+        registry.register(
+            "planned_actions",
+            "Actions that passes planned",
+            self.actions.clone(),
+        );
         let unplaced = self.unplaced.clone();
-        registry.register("unplaced_instances", "Instances that no cell can take", unplaced);
-    }
-
-    /// The text of `/metrics`.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing into a string cannot fail.
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)
-            .expect("a string takes any text");
-        text
+        registry.register(
+            "unplaced_instances",
+            "Instances that no cell can take",
+            unplaced,
+        );
     }
 }

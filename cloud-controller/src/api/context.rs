@@ -1,13 +1,16 @@
 //! What handlers work with. Cloning it is cheap; there is one per controller.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 
 use crate::auth::Auth;
+use crate::blobs::Blobs;
 use crate::cells::Observed;
+use crate::convergence::status::Platform;
 use crate::log_cache::LogCache;
 use crate::state::StateHandle;
 
@@ -18,6 +21,8 @@ pub struct Context {
     pub clock: Clock,
     pub ids: IdSource,
     pub observed: Observed,
+    pub platform: Platform,
+    pub blobs: Blobs,
     pub log_cache: LogCache,
     pub auth: Auth,
     pub settings: Arc<Settings>,
@@ -43,4 +48,8 @@ pub struct Settings {
     /// Ports that people reach the routers by; none when not served.
     pub http_port: Option<u16>,
     pub https_port: Option<u16>,
+    /// PEM of the platform's certificate authority, for those who join.
+    pub authority: String,
+    /// Where they join.
+    pub controllers: Vec<SocketAddr>,
 }

@@ -79,7 +79,7 @@ impl Board {
         }
     }
 
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         let state = self.state.read();
         for work in changed_works(&self.followed, &state) {
             self.refresh(work, &state);

@@ -259,10 +259,17 @@ fn change_chunk(
     };
     drop(intents);
     let key = IntentChunkKey::of(process, index);
-    let Some(mut chunk) = draft.get::<IntentChunk>(&key).map(|it| IntentChunk::clone(it)) else {
+    let Some(mut chunk) = draft
+        .get::<IntentChunk>(&key)
+        .map(|it| IntentChunk::clone(it))
+    else {
         return false;
     };
-    let Some(at) = chunk.intents.iter().position(|it| it.assignment == assignment) else {
+    let Some(at) = chunk
+        .intents
+        .iter()
+        .position(|it| it.assignment == assignment)
+    else {
         return false;
     };
     match change(&chunk.intents[at]) {

@@ -23,6 +23,9 @@ use tokio::sync::watch;
 use super::board::{Assignments, Desired};
 use crate::cells::CellStatus;
 
+/// A stream says something at least this often.
+const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
+
 /// How far one cell's stream has come.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
@@ -57,16 +60,23 @@ impl Dispatch {
     }
 
     /// The frames for a cell, as lines, for as long as it listens.
-    pub fn stream(&self, cell: CellGuid) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
-        let line = CellStream {
-            cell,
-            dispatch: self.clone(),
-            last: None,
-        };
+    pub fn stream(
+        &self,
+        cell: CellGuid,
+    ) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
+        let line = self.follow(cell);
         stream::unfold(line, |mut line| async move {
             let frame = line.next().await?;
             Some((ndjson::line(&frame), line))
         })
+    }
+
+    pub(crate) fn follow(&self, cell: CellGuid) -> CellStream {
+        CellStream {
+            cell,
+            dispatch: self.clone(),
+            last: None,
+        }
     }
 
     /// The revision up to which a cell has taken over its desired set: none before its first, and
@@ -87,13 +97,15 @@ impl Dispatch {
 }
 
 /// The memory of one stream.
-struct CellStream {
+#[derive(Debug)]
+pub(crate) struct CellStream {
     cell: CellGuid,
     dispatch: Dispatch,
     /// None before the snapshot.
     last: Option<Last>,
 }
 
+#[derive(Debug)]
 struct Last {
     token: Token,
     at: Duration,
@@ -104,25 +116,37 @@ struct Last {
 impl CellStream {
     /// None: the controller stops.
     async fn next(&mut self) -> Option<DesiredFrame> {
+        loop {
+            if let Some(frame) = self.ready() {
+                return Some(frame);
+            }
+            let wait = RHYTHM.saturating_sub(self.silence());
+            let changed = self.dispatch.desired.changed();
+            if let Ok(Err(_)) = tokio::time::timeout(wait, changed).await {
+                return None;
+            }
+        }
+    }
+
+    /// What there is to say now, without waiting.
+    pub(crate) fn ready(&mut self) -> Option<DesiredFrame> {
         let Some(mut last) = self.last.take() else {
             return Some(self.snapshot());
         };
-        let frame = loop {
-            if let Some(frame) = self.delta(&mut last) {
-                break frame;
-            }
-            let rhythm = Duration::from_millis(RHYTHM_MS);
-            let silent = self.dispatch.clock.monotonic().saturating_sub(last.at);
-            let changed = self.dispatch.desired.changed();
-            match tokio::time::timeout(rhythm.saturating_sub(silent), changed).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => break DesiredFrame::Keepalive { token: last.token },
-            }
-        };
-        last.at = self.dispatch.clock.monotonic();
+        let now = self.dispatch.clock.monotonic();
+        let keepalive = DesiredFrame::Keepalive { token: last.token };
+        let is_due = now.saturating_sub(last.at) >= RHYTHM;
+        let frame = self.delta(&mut last).or(is_due.then_some(keepalive));
+        if frame.is_some() {
+            last.at = now;
+        }
         self.last = Some(last);
-        Some(frame)
+        frame
+    }
+
+    fn silence(&self) -> Duration {
+        let since = self.last.as_ref().map_or(Duration::ZERO, |last| last.at);
+        self.dispatch.clock.monotonic().saturating_sub(since)
     }
 
     fn snapshot(&mut self) -> DesiredFrame {

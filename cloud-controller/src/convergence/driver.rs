@@ -24,15 +24,15 @@ use crate::routing::Routers;
 use crate::state::StateHandle;
 
 /// Changes within this time are planned together.
-const COALESCE: Duration = Duration::from_millis(5);
+pub(crate) const COALESCE: Duration = Duration::from_millis(5);
 /// Between passes that nothing asked for: silent cells are noticed this much late at most.
-const IDLE_PASS: Duration = Duration::from_millis(500);
+pub(crate) const IDLE_PASS: Duration = Duration::from_millis(500);
 /// The same while instances are ending, whose steps are due by time.
-const BUSY_PASS: Duration = Duration::from_millis(100);
+pub(crate) const BUSY_PASS: Duration = Duration::from_millis(100);
 /// After a pass that the store did not take.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// Between two sweeps over what is kept in memory only.
-const SWEEP: Duration = Duration::from_secs(60);
+pub(crate) const SWEEP: Duration = Duration::from_secs(60);
 
 /// Everything the loop works with.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Driver {
         }
     }
 
-    async fn pass(
+    pub(crate) async fn pass(
         &self,
         progress: &mut Progress,
         listening_since: Duration,
@@ -115,12 +115,14 @@ impl Driver {
             self.events.mode_changed(plan.mode);
         }
         let done = commit(&self.state, &state, &plan.actions, &act).await?;
-        self.events.planned(&plan, done, self.clock.monotonic().saturating_sub(now));
+        self.events
+            .planned(&plan, done, self.clock.monotonic().saturating_sub(now));
         Ok(())
     }
 
-    fn sweep(&self) {
-        self.observed.forget_silent(CELL_FORGOTTEN, self.clock.monotonic());
+    pub(crate) fn sweep(&self) {
+        self.observed
+            .forget_silent(CELL_FORGOTTEN, self.clock.monotonic());
         let desired = self.dispatch.desired();
         let present = desired.cells.values().flat_map(|set| set.keys().copied());
         self.insight.retain(&present.collect());
@@ -143,7 +145,11 @@ impl Woken {
 
     async fn any(&mut self) {
         // A sender that is gone means that the controller stops: then time alone wakes.
-        let waits = (self.state.changed(), self.observed.changed(), self.routers.changed());
+        let waits = (
+            self.state.changed(),
+            self.observed.changed(),
+            self.routers.changed(),
+        );
         tokio::select! {
             Ok(()) = waits.0 => {}
             Ok(()) = waits.1 => {}

@@ -25,6 +25,8 @@ pub use board::Board;
 pub use dispatch::Dispatch;
 pub use driver::Driver;
 pub use insight::Insight;
+pub use outcome::record_crashes;
+pub(crate) use progress::Progress;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@ use cfx_planner::plan::Abandoned;
 use cfx_protocol::actual::{CrashReport, InstanceReport, Outcome, StagingFailure};
 use cfx_protocol::id::{BuildGuid, CellGuid, DeploymentGuid, EventGuid, TaskGuid};
 use cfx_protocol::instance::{CrashReason, InstanceState};
-use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -34,7 +33,6 @@ enum News {
     TaskEnded(TaskGuid, Option<String>),
     StagingEnded(BuildGuid, Outcome),
     Rollout(DeploymentGuid, Rollout),
-    StagingsLate,
 }
 
 /// Bring the state in line with what cells reported. Answers how many things were new.
@@ -43,7 +41,7 @@ pub(super) async fn apply(
     instances: &Instances,
     act: &Act<'_>,
 ) -> Result<usize, WriteError<Infallible>> {
-    let news = news(&handle.read(), instances, act.now);
+    let news = news(&handle.read(), instances);
     for one in &news {
         handle
             .write(|draft| {
@@ -68,13 +66,10 @@ fn apply_one(draft: &mut Draft, news: &News, act: &Act<'_>) {
                 tracing::warn!(deployment = %guid, %refused, "a deployment cannot go on");
             }
         }
-        News::StagingsLate => {
-            build::expire_builds(draft, act);
-        }
     }
 }
 
-fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
+fn news(state: &State, instances: &Instances) -> Vec<News> {
     let mut news = Vec::new();
     for task in state.all::<Task>() {
         if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
@@ -98,12 +93,9 @@ fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
             continue;
         }
         let report = report_of(instances, build.intent.as_ref());
-        match report.and_then(|report| report.outcome.as_ref()) {
-            Some(outcome @ Outcome::Staging { .. }) => {
-                news.push(News::StagingEnded(build.guid, outcome.clone()));
-            }
-            _ if build::deadline(build) < now => news.push(News::StagingsLate),
-            _ => {}
+        let outcome = report.and_then(|report| report.outcome.as_ref());
+        if let Some(outcome @ Outcome::Staging { .. }) = outcome {
+            news.push(News::StagingEnded(build.guid, outcome.clone()));
         }
     }
     let active = state.all::<Deployment>().filter(|it| it.status.is_active());

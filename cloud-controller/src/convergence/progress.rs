@@ -11,7 +11,7 @@ use crate::state::intent::{Intent, IntentPhase};
 
 /// What was seen of instances that are ending.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     endings: BTreeMap<AssignmentGuid, Ending>,
     pass: u64,
 }
@@ -37,7 +37,7 @@ impl Progress {
         self.endings.retain(|_, ending| ending.seen_in == pass);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.endings.is_empty()
     }
 

@@ -99,7 +99,14 @@ impl Moment<'_> {
                 org: OrgGuid::NIL,
                 version: 0,
                 instances: 0,
-                shape: shape(0, 0, SpecRoot::Stack { name: String::new(), droplet: None }),
+                shape: shape(
+                    0,
+                    0,
+                    SpecRoot::Stack {
+                        name: String::new(),
+                        droplet: None,
+                    },
+                ),
                 rollout: Rollout::Replace,
                 intents,
             }),
@@ -176,7 +183,10 @@ impl Moment<'_> {
         // Without its droplet it can still end, but not begin.
         let root = match (root, intent) {
             (Some(root), _) => root,
-            (None, Some(_)) => SpecRoot::Stack { name: String::new(), droplet: None },
+            (None, Some(_)) => SpecRoot::Stack {
+                name: String::new(),
+                droplet: None,
+            },
             (None, None) => return None,
         };
         Some(RunOnce {
