@@ -3,6 +3,7 @@
 //! Only words become meaning here; what a command does is in `commands/`.
 
 mod app;
+mod bench;
 mod platform;
 mod push;
 mod route;
@@ -12,6 +13,7 @@ mod value;
 use clap::{Parser, Subcommand};
 
 pub(crate) use app::*;
+pub(crate) use bench::*;
 pub(crate) use platform::*;
 pub(crate) use push::*;
 pub(crate) use route::*;
@@ -97,6 +99,7 @@ pub(crate) enum Command {
     Cells(CellsArgs),
     Why(WhyArgs),
     Curl(CurlArgs),
+    Bench(BenchArgs),
     Completion(CompletionArgs),
 }
 

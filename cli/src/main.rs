@@ -5,6 +5,7 @@
 
 mod archive;
 mod args;
+mod bench;
 mod client;
 mod commands;
 mod context;
@@ -12,6 +13,7 @@ mod environment;
 mod failure;
 mod manifest;
 mod output;
+mod platform;
 mod session;
 
 use std::process::ExitCode;
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
 
 /// A command needs one thread; a platform needs all of the machine's.
 fn runtime(args: &Args) -> Result<tokio::runtime::Runtime, Failure> {
-    let mut builder = if commands::is_platform(&args.command) {
+    let mut builder = if commands::is_threaded(&args.command) {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()

@@ -74,6 +74,9 @@ fn every_verb_and_its_alias_is_understood() {
         "why shop/2",
         "curl /v3/apps -X POST -d {} -H a:b -i --fail",
         "completion bash",
+        "bench push --rounds 5 --json",
+        "bench idle",
+        "bench router --seconds 1 --connections 4",
     ] {
         if let Err(error) = parse(line) {
             panic!("cfx {line}: {error}");

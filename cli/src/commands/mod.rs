@@ -20,18 +20,25 @@ mod summary;
 mod target;
 mod why;
 
+pub(crate) use target::resolve;
+
 use crate::args::{CellsCommand, Command};
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// Does it run a platform, rather than talk to one?
-pub(crate) fn is_platform(command: &Command) -> bool {
-    matches!(command, Command::Up(_) | Command::Serve(_))
+/// Does it need all of the machine's threads, rather than one?
+pub(crate) fn is_threaded(command: &Command) -> bool {
+    match command {
+        Command::Up(_) | Command::Serve(_) => true,
+        Command::Bench(args) => crate::bench::is_threaded(args),
+        _ => false,
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
     match command {
-        Command::Up(_) | Command::Serve(_) => Ok(()),
+        Command::Up(args) => Box::pin(crate::platform::up(context, args)).await,
+        Command::Serve(args) => Box::pin(crate::platform::serve(context, &args)).await,
         Command::Status(args) => platform::status(context, &args).await,
         Command::Api(args) => target::api(context, &args).await,
         Command::Login(args) => target::login(context, args).await,
@@ -67,6 +74,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
             Some(CellsCommand::JoinToken(args)) => platform::join_token(context, args).await,
         },
         Command::Why(args) => why::why(context, &args).await,
+        Command::Bench(args) => Box::pin(crate::bench::bench(context, args)).await,
         Command::Curl(args) => curl::curl(context, &args).await,
         Command::Completion(args) => completion::completion(context, &args),
     }

@@ -1,6 +1,5 @@
 //! `status`, `cells`, `cells join-token`: the platform, for its operators.
 
-use cfx_protocol::link::Role;
 use cfx_protocol::quantity::format_bytes;
 use cfx_protocol::v3::platform::{CellList, CellState, JoinToken, NewJoinToken, PlatformStatus};
 use serde::Serialize;
@@ -168,7 +167,9 @@ pub(crate) async fn join_token(context: &Context, args: &JoinTokenArgs) -> Outco
     Ok(())
 }
 
+/// The part of a role's file that says whom it belongs to.
 #[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct JoinSettings<'a> {
     controllers: Vec<String>,
     join_token: &'a str,
@@ -176,13 +177,13 @@ struct JoinSettings<'a> {
 }
 
 fn settings(made: &JoinToken) -> Outcome<String> {
-    debug_assert!(matches!(made.role, Role::Cell | Role::Router));
     let settings = JoinSettings {
         controllers: made.controllers.iter().map(ToString::to_string).collect(),
         join_token: &made.token,
         authority: &made.authority,
     };
-    let text = serde_yaml::to_string(&settings)
+    let part = std::collections::BTreeMap::from([("platform", settings)]);
+    let text = serde_yaml::to_string(&part)
         .map_err(|error| Failure::new(format!("cannot print the settings: {error}")))?;
     Ok(text.trim_end().to_owned())
 }

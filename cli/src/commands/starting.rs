@@ -119,8 +119,8 @@ fn counts(process: &Process, instances: &[Stats]) -> String {
             text.push_str(&format!(", {count} {}", state.to_lowercase()));
         }
     }
-    let detail = instances.iter().filter_map(|one| one.details.as_deref());
-    if let Some(detail) = detail.filter(|text| !text.is_empty()).next() {
+    let mut detail = instances.iter().filter_map(|one| one.details.as_deref());
+    if let Some(detail) = detail.find(|text| !text.is_empty()) {
         text.push_str(&format!(" ({detail})"));
     }
     text

@@ -241,7 +241,7 @@ fn check_mismatches(app: &AppManifest, overrides: &Overrides) -> Result<(), Mani
         if let Some(key) = keys.iter().find(|key| given && has(key)) {
             return Err(refused(
                 format!("{flag} does not go with `{key}` of the manifest"),
-                format!("leave out one of the two, or push with --no-manifest"),
+                "leave out one of the two, or push with --no-manifest",
             ));
         }
     }

@@ -55,8 +55,12 @@ impl Terminal {
         }
     }
 
-    /// One that writes to what a test hands over.
-    #[cfg(test)]
+    /// One that nobody sees.
+    pub(crate) fn silent() -> Self {
+        Self::writing_to(Box::new(io::sink()), Box::new(io::sink()))
+    }
+
+    /// One that writes elsewhere.
     pub(crate) fn writing_to(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
         Self {
             out: Mutex::new(out),

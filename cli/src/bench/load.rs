@@ -1,0 +1,118 @@
+//! Load: connections that ask again as soon as they were answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cfx_process::clock::Clock;
+use cfx_process::shutdown::Shutdown;
+use cfx_process::supervisor::{OnEnd, Supervisor};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::failure::{Failure, Outcome};
+
+/// Largest answer the generator takes, bytes.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// Time that connections have to end.
+const JOIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where to ask and how hard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) host: &'a str,
+    pub(super) connections: u32,
+    pub(super) duration: Duration,
+}
+
+/// Answers with status 200 that came within the duration. Any other answer is a failure.
+pub(super) async fn run(load: Load<'_>, clock: &Clock) -> Outcome<u64> {
+    let stop = Shutdown::new();
+    let supervisor = Supervisor::new("load", stop.clone());
+    let (answered, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let request: Arc<str> = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", load.host).into();
+    for _ in 0..load.connections {
+        let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
+        let (request, stop) = (Arc::clone(&request), stop.clone());
+        supervisor.spawn("connection", OnEnd::Nothing, async move {
+            let asking = ask(load.address, &request, &answered);
+            if let Some(Err(_)) = stop.or(asking).await {
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    clock.sleep(load.duration).await;
+    let count = answered.load(Ordering::Relaxed);
+    stop.request();
+    supervisor.join(JOIN_DEADLINE).await;
+    match failed.load(Ordering::Relaxed) {
+        0 => Ok(count),
+        broken => Err(Failure::new(format!(
+            "{broken} of {} connections to {} failed",
+            load.connections, load.address
+        ))),
+    }
+}
+
+/// Ask for ever.
+async fn ask(address: SocketAddr, request: &str, answered: &AtomicU64) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::with_capacity(ANSWER_MAX_BYTES);
+    loop {
+        stream.write_all(request.as_bytes()).await?;
+        buffer.clear();
+        let whole = loop {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(whole) = length_of(&buffer)? {
+                break whole;
+            }
+        };
+        while buffer.len() < whole {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of the whole answer, once its head is there.
+fn length_of(buffer: &[u8]) -> std::io::Result<Option<usize>> {
+    let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+    let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&buffer[..end]).map_err(|_| bad("not text"))?;
+    if !head.starts_with("HTTP/1.1 200") {
+        return Err(bad("not a 200"));
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim())
+    });
+    let length: usize = length
+        .and_then(|digits| digits.parse().ok())
+        .filter(|length| *length <= ANSWER_MAX_BYTES)
+        .ok_or_else(|| bad("no usable length"))?;
+    Ok(Some(end + 4 + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::length_of;
+
+    #[test]
+    fn an_answer_is_whole_at_its_length_and_other_answers_fail() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(length_of(head).expect("fine"), Some(head.len() + 5));
+        assert_eq!(length_of(&head[..20]).expect("fine"), None);
+        assert!(length_of(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").is_err());
+        assert!(length_of(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! A platform, or one role of it, in this process: the one place where the components meet.
+//!
+//! ```text
+//!   cfx up:  data folder -> controller -> cells' networks -> router -> cells -> local login
+//!   Ctrl-C:  router drains -> cells -> controller; apps run on and are found again
+//! ```
+//! Nothing here decides anything about apps: it reads settings, starts components, and waits.
+
+mod cell;
+mod controller;
+mod folder;
+mod gate;
+mod join;
+mod local;
+mod log_file;
+mod serve;
+mod settings;
+
+use std::error::Error;
+use std::time::Duration;
+
+use cfx_process::clock::Clock;
+use cfx_process::entropy::IdSource;
+use cfx_process::shutdown::Shutdown;
+use cfx_process::telemetry::{self, LogFormat};
+use cfx_protocol::id::{CellGuid, RouterGuid};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::args::{RuntimeFlag, UpArgs};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::output::Fields;
+
+pub(crate) use gate::{start_router, threads as router_threads};
+pub(crate) use serve::serve;
+
+use cell::{Cell, Grounded};
+use controller::Controller;
+use folder::DataFolder;
+use log_file::LogFile;
+use settings::Settings;
+
+/// What is logged.
+const LOG_FILTER: &str = "info";
+const LOG_FILE: &str = "log/cfx.log";
+/// Exit code after a second Ctrl-C: 128 and the signal's number.
+const EXIT_INTERRUPTED: u8 = 130;
+/// Longest that a role may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// `cfx up`.
+pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
+    let settings = Settings::read(args, &context.environment)?;
+    check_machine(&settings)?;
+    let folder = DataFolder::take(&settings.data, &format!("API at {}", settings.api_url()))?;
+    install_log(context, &folder)?;
+    raise_file_limit();
+    let ids = IdSource::system();
+    let password = folder.admin_password(settings.admin_password.as_deref(), &ids)?;
+    let platform = Box::pin(Platform::start(
+        &settings,
+        &folder,
+        &password,
+        &context.clock,
+        &ids,
+    ))
+    .await?;
+    let place = Box::pin(local::log_in(context, &settings, &password)).await?;
+    announce(context, &settings, &folder, &place);
+    let failed = tokio::select! {
+        () = interrupted() => None,
+        role = platform.failed() => Some(role),
+    };
+    context.terminal.note("Stopping...");
+    tokio::select! {
+        () = platform.stop() => {}
+        () = interrupted() => return Err(Failure::silent(EXIT_INTERRUPTED)),
+    }
+    match failed {
+        None => Ok(()),
+        Some(role) => Err(
+            Failure::new(format!("the {role} ended by itself")).next(format!(
+                "the log tells why: {}",
+                folder.path(LOG_FILE).display()
+            )),
+        ),
+    }
+}
+
+/// All roles of one machine. Each has its own wish to stop, because they stop in order.
+#[derive(Debug)]
+struct Platform {
+    controller: (Controller, Shutdown),
+    router: (cfx_router::Running, Shutdown),
+    cells: (Vec<Cell>, Shutdown),
+}
+
+impl Platform {
+    async fn start(
+        settings: &Settings,
+        folder: &DataFolder,
+        password: &str,
+        clock: &Clock,
+        ids: &IdSource,
+    ) -> Outcome<Self> {
+        let (stop_controller, stop_router, stop_cells) =
+            (Shutdown::new(), Shutdown::new(), Shutdown::new());
+        let start = controller::local(settings, folder, password, clock, ids, &stop_controller);
+        let controller = Box::pin(start).await?;
+        let mut grounds = Vec::new();
+        for number in 1..=settings.cells {
+            let guid = CellGuid(folder.guid(&format!("cell-{number}"), ids)?);
+            let plan = local::cell_plan(settings, folder, number, guid)?;
+            grounds.push((guid, cell::ground(plan, clock, &stop_cells).await?));
+        }
+        let gateways: Vec<_> = grounds.iter().map(|(_, ground)| ground.gateway()).collect();
+        let guid = RouterGuid(folder.guid("router", ids)?);
+        let edges = gate::edges(clock, ids, controller.router_client(guid)?);
+        let certificates = gate::certificates(controller.authority(), &settings.domain, clock)?;
+        let place = folder.path("router");
+        let router = gate::start(
+            settings,
+            guid,
+            place,
+            &gateways,
+            certificates,
+            edges,
+            &stop_router,
+        )
+        .await?;
+        let cells = start_cells(grounds, &controller, clock, ids, &stop_cells).await?;
+        if !controller.wait_for_cells(settings.cells).await {
+            tracing::warn!("not every cell has reported yet");
+        }
+        Ok(Self {
+            controller: (controller, stop_controller),
+            router: (router, stop_router),
+            cells: (cells, stop_cells),
+        })
+    }
+
+    /// Resolves when a role has ended by itself, with its name.
+    async fn failed(&self) -> &'static str {
+        tokio::select! {
+            () = self.controller.1.requested() => "controller",
+            () = self.router.1.requested() => "router",
+            () = self.cells.1.requested() => "cell",
+        }
+    }
+
+    async fn stop(self) {
+        let (router, stop) = self.router;
+        stop.request();
+        within("router", router.stopped()).await;
+        let (cells, stop) = self.cells;
+        stop.request();
+        for cell in cells {
+            within("cell", cell.stopped()).await;
+        }
+        let (controller, stop) = self.controller;
+        stop.request();
+        within("controller", controller.stopped()).await;
+    }
+}
+
+async fn start_cells(
+    grounds: Vec<(CellGuid, Grounded)>,
+    controller: &Controller,
+    clock: &Clock,
+    ids: &IdSource,
+    stop: &Shutdown,
+) -> Outcome<Vec<Cell>> {
+    let mut cells = Vec::with_capacity(grounds.len());
+    for (guid, ground) in grounds {
+        let client = controller.cell_client(guid)?;
+        cells.push(ground.start(clock, ids, client, stop).await?);
+    }
+    Ok(cells)
+}
+
+async fn within(role: &str, stopping: impl Future<Output = ()>) {
+    if tokio::time::timeout(STOP_DEADLINE, stopping).await.is_err() {
+        tracing::warn!(role, "did not stop in time");
+    }
+}
+
+/// Resolves at Ctrl-C, or when the process is asked to end.
+pub(crate) async fn interrupted() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        // Without a handler the signal ends the process anyway.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+fn check_machine(settings: &Settings) -> Outcome {
+    if settings.runtime == RuntimeFlag::Sandbox {
+        return Err(Failure::new("the sandbox runtime is not in this release")
+            .next("run on Docker: --runtime docker, or leave the flag out"));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(
+            "a platform needs root, for networks and volumes of its instances",
+        )
+        .next("run it as root: `sudo cfx up`"));
+    }
+    Ok(())
+}
+
+/// To a file; with `--verbose` to stderr, for people.
+fn install_log(context: &Context, folder: &DataFolder) -> Outcome {
+    if context.verbose {
+        let writer = BoxMakeWriter::new(std::io::stderr);
+        telemetry::install(LogFormat::Human, LOG_FILTER, writer);
+        return Ok(());
+    }
+    let path = folder.path(LOG_FILE);
+    let file = LogFile::open(&path).map_err(|error| {
+        Failure::new(format!("cannot write {}: {error}", path.display()))
+            .next("check that the data folder's disk has room")
+    })?;
+    telemetry::install(LogFormat::Json, LOG_FILTER, BoxMakeWriter::new(file));
+    Ok(())
+}
+
+/// Each connection is a file: take what the system allows.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+}
+
+fn announce(context: &Context, settings: &Settings, folder: &DataFolder, place: &local::Place) {
+    let terminal = &context.terminal;
+    let password = folder.password_path();
+    terminal.say(terminal.style().good("The platform is up."));
+    terminal.blank();
+    let mut fields = Fields::new();
+    fields
+        .add("API endpoint", settings.api_url())
+        .add(
+            "apps domain",
+            format!(
+                "{} (http {}, https {})",
+                settings.domain, settings.http_port, settings.https_port
+            ),
+        )
+        .add("cells", settings.cells.to_string())
+        .add("data", settings.data.display().to_string())
+        .add("log", folder.path(LOG_FILE).display().to_string())
+        .add("user", "admin")
+        .add("password", format!("in {}", password.display()))
+        .add(
+            "log in",
+            format!(
+                "cfx login -a {} -u admin -p \"$(cat {})\"",
+                settings.api_url(),
+                password.display()
+            ),
+        );
+    terminal.fields(&fields);
+    terminal.blank();
+    terminal.say(format!(
+        "This machine's cfx is logged in: org {}, space {}.",
+        place.org, place.space
+    ));
+    terminal
+        .say("Next, in another terminal: `cfx push NAME -p FOLDER`. Ctrl-C stops the platform.");
+    if !settings.listen.is_loopback() {
+        terminal.warn(
+            "the API speaks plain HTTP beyond this machine; put TLS before it, or use `cfx serve`",
+        );
+    }
+}
+
+/// An error with its causes, each once.
+fn error_text(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}

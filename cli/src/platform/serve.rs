@@ -1,0 +1,283 @@
+//! `cfx serve`: one role of a platform on many machines, told by a file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cfx_process::clock::Clock;
+use cfx_process::config;
+use cfx_process::entropy::IdSource;
+use cfx_process::identity::Identity;
+use cfx_process::shutdown::Shutdown;
+use cfx_process::tls::{self, Clients};
+use cfx_protocol::id::{CellGuid, RouterGuid};
+use cfx_protocol::link::Role;
+use cfx_router::{Certificate, Certificates, Drain, Limits};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::folder::DataFolder;
+use super::join::{self, Membership};
+use super::{
+    cell, controller, error_text, gate, install_log, interrupted, raise_file_limit, within,
+};
+use crate::args::{ServeArgs, ServeRole};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+
+pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Outcome {
+    let (clock, ids) = (&context.clock, &IdSource::system());
+    match args.role {
+        ServeRole::Controller => {
+            let file = load(&args.config)?;
+            Box::pin(serve_controller(context, file, clock, ids)).await
+        }
+        ServeRole::Cell => {
+            let file = load(&args.config)?;
+            Box::pin(serve_cell(context, file, clock, ids)).await
+        }
+        ServeRole::Router => {
+            let file = load(&args.config)?;
+            Box::pin(serve_router(context, file, clock, ids)).await
+        }
+    }
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
+    config::load(path).map_err(|error| {
+        Failure::new(error.to_string()).next("README.md lists the keys of each role's file")
+    })
+}
+
+/// A controller's file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ControllerFile {
+    data: PathBuf,
+    /// The public API.
+    api: SocketAddr,
+    /// TLS of the public API; without it it speaks plain HTTP.
+    api_tls: Option<CertificateFiles>,
+    /// Cells and routers dial this one.
+    internal: SocketAddr,
+    /// `/healthz` and `/metrics`.
+    admin: Option<SocketAddr>,
+    /// The origin in links; without it the one that each request was sent to.
+    external_url: Option<String>,
+    /// The default domain of apps.
+    domain: String,
+    http_port: Option<u16>,
+    https_port: Option<u16>,
+    admin_password: Option<String>,
+}
+
+/// PEM files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CertificateFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A cell's file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CellFile {
+    platform: Membership,
+    cell: cfx_cell_agent::config::Raw,
+    /// Domains of the platform, which instances resolve without asking others.
+    #[serde(default)]
+    domains: Vec<String>,
+    /// The router that those names mean to instances; without it one on this machine.
+    router: Option<Ipv4Addr>,
+    /// TCP ports of this machine that instances may reach.
+    #[serde(default)]
+    gateway_ports: Vec<u16>,
+    /// Offer the stack made of this machine's own folders.
+    #[serde(default = "yes")]
+    host_stack: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A router's file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RouterFile {
+    platform: Membership,
+    name: String,
+    data: PathBuf,
+    #[serde(default)]
+    http: Vec<SocketAddr>,
+    #[serde(default)]
+    https: Vec<SocketAddr>,
+    /// Reached by instances only: these also answer internal routes.
+    #[serde(default)]
+    internal: Vec<SocketAddr>,
+    /// `/healthz`, `/metrics` and the table.
+    admin: Option<SocketAddr>,
+    /// What the https listeners present.
+    tls: Option<CertificateFiles>,
+    access_log: Option<PathBuf>,
+}
+
+async fn serve_controller(
+    context: &Context,
+    file: ControllerFile,
+    clock: &Clock,
+    ids: &IdSource,
+) -> Outcome {
+    let folder = DataFolder::take(&file.data, &format!("API at {}", file.api))?;
+    install_log(context, &folder)?;
+    raise_file_limit();
+    let password = folder.admin_password(file.admin_password.as_deref(), ids)?;
+    let api_tls = match &file.api_tls {
+        None => None,
+        Some(files) => Some(server_config(files)?),
+    };
+    let config = cfx_cloud_controller::config::Config {
+        data_dir: folder.path("controller"),
+        api_listen: file.api,
+        api_tls,
+        internal_listen: file.internal,
+        admin_listen: file.admin,
+        external_url: file.external_url,
+        apps_domain: file.domain,
+        admin_password: Some(password),
+        http_port: file.http_port,
+        https_port: file.https_port,
+    };
+    let stop = Shutdown::new();
+    let controller = controller::run(config, clock, ids, &stop).await?;
+    let addresses = controller.running().addresses();
+    context.terminal.say(format!(
+        "controller: API at {}, cells and routers at {}",
+        addresses.api, addresses.internal
+    ));
+    let password = folder.password_path();
+    context
+        .terminal
+        .say(format!("user admin, password in {}", password.display()));
+    wait(&stop, "controller", controller.stopped()).await
+}
+
+async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSource) -> Outcome {
+    let folder = DataFolder::take(&file.cell.data, &format!("cell {}", file.cell.name))?;
+    install_log(context, &folder)?;
+    raise_file_limit();
+    let name = file.cell.name.clone();
+    let data = file.cell.data.clone();
+    let member = join::member(&file.platform, Role::Cell, &name, &data, clock).await?;
+    let config = file.cell.check(CellGuid(member.guid)).map_err(|error| {
+        Failure::new(error.to_string()).next("correct the `cell` part of the file")
+    })?;
+    let plan = cell::Plan {
+        config,
+        domains: file.domains,
+        gateway_ports: file.gateway_ports,
+        answer: file.router,
+        host_stack: file.host_stack,
+    };
+    let stop = Shutdown::new();
+    let ground = cell::ground(plan, clock, &stop).await?;
+    let cell = ground.start(clock, ids, member.client, &stop).await?;
+    context
+        .terminal
+        .say(format!("cell {name}: {}", member.guid));
+    wait(&stop, "cell", cell.stopped()).await
+}
+
+async fn serve_router(
+    context: &Context,
+    file: RouterFile,
+    clock: &Clock,
+    ids: &IdSource,
+) -> Outcome {
+    let folder = DataFolder::take(&file.data, &format!("router {}", file.name))?;
+    install_log(context, &folder)?;
+    raise_file_limit();
+    let member = join::member(&file.platform, Role::Router, &file.name, &file.data, clock).await?;
+    let certificates = match &file.tls {
+        None => Certificates::none(),
+        Some(files) => presented(files)?,
+    };
+    let config = cfx_router::Config {
+        guid: RouterGuid(member.guid),
+        http: file.http,
+        https: file.https,
+        internal: file.internal,
+        admin: file.admin,
+        certificates,
+        table_file: Some(folder.path("routes.json")),
+        access_log_file: file.access_log,
+        threads: gate::threads(),
+        limits: Limits::default(),
+        drain: Drain::default(),
+    };
+    let stop = Shutdown::new();
+    let edges = gate::edges(clock, ids, member.client);
+    let router = gate::start_router(config, edges, &stop).await?;
+    let addresses = router.addresses();
+    context.terminal.say(format!(
+        "router {}: http {:?}, https {:?}",
+        file.name, addresses.http, addresses.https
+    ));
+    let stopping = router.stopped();
+    tokio::select! {
+        () = interrupted() => {}
+        () = stop.requested() => return Err(ended("router")),
+    }
+    stop.request();
+    // Draining takes as long as it takes; a second Ctrl-C ends it.
+    tokio::select! {
+        () = stopping => Ok(()),
+        () = interrupted() => Err(Failure::silent(super::EXIT_INTERRUPTED)),
+    }
+}
+
+async fn wait(stop: &Shutdown, role: &'static str, stopped: impl Future<Output = ()>) -> Outcome {
+    let by_itself = tokio::select! {
+        () = interrupted() => false,
+        () = stop.requested() => true,
+    };
+    stop.request();
+    within(role, stopped).await;
+    if by_itself { Err(ended(role)) } else { Ok(()) }
+}
+
+fn ended(role: &str) -> Failure {
+    Failure::new(format!("the {role} ended by itself")).next("the log in its data folder tells why")
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!("cannot read {}: {error}", path.display()))
+            .next("name PEM files that cfx may read")
+    })
+}
+
+fn presented(files: &CertificateFiles) -> Outcome<Arc<Certificates>> {
+    let certificate = Certificate {
+        certificate: read(&files.certificate)?,
+        key: read(&files.key)?,
+    };
+    Certificates::single(&certificate).map_err(|error| unusable(files, &error))
+}
+
+fn server_config(files: &CertificateFiles) -> Outcome<Arc<rustls::ServerConfig>> {
+    let identity = Identity {
+        certificate: read(&files.certificate)?,
+        key: read(&files.key)?,
+        authority: String::new(),
+    };
+    tls::server(&identity, Clients::Anyone, &[b"h2", b"http/1.1"])
+        .map_err(|error| unusable(files, &error))
+}
+
+fn unusable(files: &CertificateFiles, error: &dyn std::error::Error) -> Failure {
+    let path = files.certificate.display();
+    Failure::new(format!("{path} cannot be used: {}", error_text(error)))
+        .next("name a PEM certificate chain and its key")
+}
