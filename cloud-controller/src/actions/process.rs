@@ -115,6 +115,20 @@ pub fn update_process(
     guid: ProcessGuid,
     patch: &ProcessPatch,
 ) -> Result<Arc<Process>, Refused> {
+    let process = change_process(draft, act, guid, patch)?;
+    // A command may hold secrets.
+    let data = json!({"request": {"process_type": process.process_type}});
+    record(draft, act, &process, "audit.app.process.update", data);
+    Ok(process)
+}
+
+/// As `update_process`, without an event of its own.
+pub(super) fn change_process(
+    draft: &mut Draft,
+    act: &Act<'_>,
+    guid: ProcessGuid,
+    patch: &ProcessPatch,
+) -> Result<Arc<Process>, Refused> {
     let mut process = Process::clone(&*find(draft, guid)?);
     if let Some(command) = &patch.command {
         process.command = command.as_deref().map(check_command).transpose()?.flatten();
@@ -128,11 +142,7 @@ pub fn update_process(
     metadata::apply(&mut process.meta, patch.metadata.clone())?;
     process.meta.updated_at = act.now;
     check_fits(&process, WHAT)?;
-    let process = draft.put(process);
-    // A command may hold secrets.
-    let data = json!({"request": {"process_type": process.process_type}});
-    record(draft, act, &process, "audit.app.process.update", data);
-    Ok(process)
+    Ok(draft.put(process))
 }
 
 /// A start command as it is kept: the empty one means the droplet's.
@@ -186,11 +196,7 @@ fn freeze(draft: &Draft, app: &App, process: &Process) -> RunningVersion {
 
 /// The user's command, else the droplet's; none is the docker image's own.
 #[must_use]
-pub fn start_command(
-    state: &crate::state::State,
-    app: &App,
-    process: &Process,
-) -> Option<String> {
+pub fn start_command(state: &crate::state::State, app: &App, process: &Process) -> Option<String> {
     let of_droplet = || {
         let droplet = state.get::<Droplet>(&app.current_droplet?)?;
         droplet.process_types.get(&process.process_type).cloned()
@@ -203,8 +209,7 @@ pub fn start_command(
 pub(super) fn require_command(process: &Process, droplet: &Droplet) -> Result<(), Refused> {
     let of_docker = matches!(droplet.content, DropletContent::Docker { .. });
     let of_droplet = droplet.process_types.get(&process.process_type);
-    let known =
-        process.command.is_some() || of_droplet.is_some_and(|command| !command.is_empty());
+    let known = process.command.is_some() || of_droplet.is_some_and(|command| !command.is_empty());
     if known || of_docker || process.instances == 0 {
         return Ok(());
     }
@@ -271,4 +276,3 @@ fn record(
     let target = Target::in_space(draft, app.space, "app", app.guid, &app.name);
     act.record(draft, kind, target, data);
 }
-
