@@ -68,7 +68,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
     ))
     .await?;
     let place = Box::pin(local::log_in(context, &settings, &password)).await?;
-    announce(context, &settings, &folder, &place);
+    announce(context, &settings, &folder, &platform, &place);
     let failed = tokio::select! {
         () = interrupted() => None,
         role = platform.failed() => Some(role),
@@ -139,6 +139,18 @@ impl Platform {
             router: (router, stop_router),
             cells: (cells, stop_cells),
         })
+    }
+
+    /// Where each role answers `/metrics` and `/healthz`.
+    fn admins(&self) -> Vec<String> {
+        let controller = self.controller.0.running().addresses().admin;
+        let router = self.router.0.addresses().admin;
+        let roles = [("controller", controller), ("router", router)].into_iter();
+        let cells = self.cells.0.iter().map(|cell| ("cell", cell.admin()));
+        roles
+            .chain(cells)
+            .filter_map(|(role, address)| Some(format!("{role} http://{}/metrics", address?)))
+            .collect()
     }
 
     /// Resolves when a role has ended by itself, with its name.
@@ -237,7 +249,13 @@ fn raise_file_limit() {
     }
 }
 
-fn announce(context: &Context, settings: &Settings, folder: &DataFolder, place: &local::Place) {
+fn announce(
+    context: &Context,
+    settings: &Settings,
+    folder: &DataFolder,
+    platform: &Platform,
+    place: &local::Place,
+) {
     let terminal = &context.terminal;
     let password = folder.password_path();
     terminal.say(terminal.style().good("The platform is up."));
@@ -255,6 +273,7 @@ fn announce(context: &Context, settings: &Settings, folder: &DataFolder, place: 
         .add("cells", settings.cells.to_string())
         .add("data", settings.data.display().to_string())
         .add("log", folder.path(LOG_FILE).display().to_string())
+        .add("metrics", platform.admins().join(", "))
         .add("user", "admin")
         .add("password", format!("in {}", password.display()))
         .add(

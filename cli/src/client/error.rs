@@ -5,6 +5,8 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 
+/// Cloud Foundry's number of "Unknown request": no such endpoint.
+const UNKNOWN_REQUEST: i64 = 10_000;
 /// Longest piece of an answer shown in an error, characters.
 const EXCERPT_MAX_CHARS: usize = 300;
 
@@ -145,6 +147,9 @@ fn api_step(error: &ApiError) -> Option<String> {
         StatusCode::UNAUTHORIZED => "log in: `cfx login`",
         StatusCode::FORBIDDEN => {
             "ask an org or space manager for the role, or log in as another user: `cfx login`"
+        }
+        StatusCode::NOT_FOUND if error.errors.iter().any(|item| item.code == UNKNOWN_REQUEST) => {
+            "this API lacks what the command needs; `cfx api` shows which API it is"
         }
         StatusCode::TOO_MANY_REQUESTS => "wait a moment, then try again",
         status if status.is_server_error() => "try again; `cfx status` tells how the platform is",

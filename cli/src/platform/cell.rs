@@ -181,6 +181,11 @@ impl Grounded {
 }
 
 impl Cell {
+    /// Where its `/metrics` and `/healthz` answer.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.agent.admin
+    }
+
     /// Wait until its agent has ended, after the shutdown was requested. Its instances run on.
     pub(crate) async fn stopped(self) {
         self.agent.join().await;

@@ -44,7 +44,7 @@ pub(crate) async fn start(
         http: vec![settings.address(settings.http_port)],
         https: vec![settings.address(settings.https_port)],
         internal: internal.collect(),
-        admin: None,
+        admin: Some((Ipv4Addr::LOCALHOST, 0).into()),
         certificates,
         table_file: Some(folder.join("routes.json")),
         access_log_file: None,
