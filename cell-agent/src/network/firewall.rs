@@ -12,12 +12,14 @@ use ipnet::Ipv4Net;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{Names, NetworkConfig, NetworkError, io};
+use super::{Forward, Names, NetworkConfig, NetworkError, io};
 
 /// Where machines keep credentials for whoever asks from inside.
 const LINK_LOCAL: &str = "169.254.0.0/16";
 /// The links of all cells, as iptables matches them.
 const ALL_CELLS: &str = "cfx+";
+/// The machine's own loopback, which leads nowhere else.
+const LOOPBACK: &str = "127.0.0.0/8";
 /// Seconds to wait for another user of the firewall.
 const LOCK_WAIT: &str = "10";
 
@@ -25,6 +27,8 @@ struct Chains {
     forward: String,
     input: String,
     nat: String,
+    /// Made only when something is forwarded, and left alone by `install`.
+    forwards: String,
 }
 
 impl Chains {
@@ -34,30 +38,78 @@ impl Chains {
             forward: format!("{tag}-FORWARD"),
             input: format!("{tag}-INPUT"),
             nat: format!("{tag}-NAT"),
+            forwards: format!("{tag}-DNAT"),
         }
     }
 
-    /// The rules that lead into the chains: table, built-in chain, match, own chain.
-    fn jumps(
-        &self,
-        names: &Names,
-        range: Ipv4Net,
-    ) -> [(&'static str, &'static str, Vec<String>); 4] {
+    /// The rules that lead into the chains of every cell.
+    fn jumps(&self, names: &Names, range: Ipv4Net) -> [Jump; 4] {
         let veths = names.veths();
-        let own = |words: &[&str], chain: &str| {
-            [words, &["-j", chain]]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect()
-        };
         let range = range.to_string();
         [
-            ("filter", "FORWARD", own(&["-i", &veths], &self.forward)),
-            ("filter", "FORWARD", own(&["-o", &veths], &self.forward)),
-            ("filter", "INPUT", own(&["-i", &veths], &self.input)),
-            ("nat", "POSTROUTING", own(&["-s", &range], &self.nat)),
+            Jump::new("filter", "FORWARD", &["-i", &veths], &self.forward),
+            Jump::new("filter", "FORWARD", &["-o", &veths], &self.forward),
+            Jump::new("filter", "INPUT", &["-i", &veths], &self.input),
+            Jump::new("nat", "POSTROUTING", &["-s", &range], &self.nat),
         ]
+    }
+
+    /// Those that lead to forwarded ports: from other machines and from this one, but not from
+    /// instances, which reach each other through the router alone.
+    fn forward_jumps(&self) -> [Jump; 2] {
+        let local = ["-m", "addrtype", "--dst-type", "LOCAL"];
+        let outside = [&["!", "-i", ALL_CELLS], local.as_slice()].concat();
+        let here = [&["!", "-d", LOOPBACK], local.as_slice()].concat();
+        [
+            Jump::new("nat", "PREROUTING", &outside, &self.forwards),
+            Jump::new("nat", "OUTPUT", &here, &self.forwards),
+        ]
+    }
+
+    fn all(&self) -> [(&'static str, &str); 4] {
+        [
+            ("filter", &self.forward),
+            ("filter", &self.input),
+            ("nat", &self.nat),
+            ("nat", &self.forwards),
+        ]
+    }
+}
+
+/// A rule of a built-in chain that leads into one of the cell's.
+struct Jump {
+    table: &'static str,
+    chain: &'static str,
+    rule: Vec<String>,
+}
+
+impl Jump {
+    fn new(table: &'static str, chain: &'static str, matches: &[&str], to: &str) -> Self {
+        let rule = [matches, &["-j", to]].concat();
+        Self {
+            table,
+            chain,
+            rule: rule.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    async fn is_there(&self) -> Result<bool, NetworkError> {
+        let (there, _) = iptables(self.table, "-C", self.chain, &self.rule).await?;
+        Ok(there)
+    }
+
+    async fn ensure(&self) -> Result<(), NetworkError> {
+        if self.is_there().await? {
+            return Ok(());
+        }
+        succeed(iptables(self.table, "-I", self.chain, &self.rule).await?)
+    }
+
+    async fn remove(&self) -> Result<(), NetworkError> {
+        if !self.is_there().await? {
+            return Ok(());
+        }
+        succeed(iptables(self.table, "-D", self.chain, &self.rule).await?)
     }
 }
 
@@ -68,11 +120,28 @@ pub(super) async fn install(
 ) -> Result<(), NetworkError> {
     let chains = Chains::of(names);
     restore(&rules(&chains, names, gateway, config)).await?;
-    for (table, chain, rule) in chains.jumps(names, config.range) {
-        let (there, _) = iptables(table, "-C", chain, &rule).await?;
-        if !there {
-            succeed(iptables(table, "-I", chain, &rule).await?)?;
-        }
+    for jump in chains.jumps(names, config.range) {
+        jump.ensure().await?;
+    }
+    Ok(())
+}
+
+/// Forward exactly these ports of the machine. One transaction: what stays is never interrupted.
+pub(super) async fn forward(names: &Names, forwards: &[Forward]) -> Result<(), NetworkError> {
+    let chains = Chains::of(names);
+    let mut text = format!("*nat\n:{} - [0:0]\n", chains.forwards);
+    for Forward { port, to } in forwards {
+        let chain = &chains.forwards;
+        // Writing to a string cannot fail.
+        writeln!(
+            text,
+            "-A {chain} -p tcp --dport {port} -j DNAT --to-destination {to}"
+        )
+        .unwrap_or_default();
+    }
+    restore(&(text + "COMMIT\n")).await?;
+    for jump in chains.forward_jumps() {
+        jump.ensure().await?;
     }
     Ok(())
 }
@@ -80,17 +149,13 @@ pub(super) async fn install(
 /// Removing what is not there succeeds.
 pub(super) async fn remove(names: &Names, range: Ipv4Net) -> Result<(), NetworkError> {
     let chains = Chains::of(names);
-    for (table, chain, rule) in chains.jumps(names, range) {
-        let (there, _) = iptables(table, "-C", chain, &rule).await?;
-        if there {
-            succeed(iptables(table, "-D", chain, &rule).await?)?;
-        }
+    for jump in chains.jumps(names, range) {
+        jump.remove().await?;
     }
-    for (table, chain) in [
-        ("filter", &chains.forward),
-        ("filter", &chains.input),
-        ("nat", &chains.nat),
-    ] {
+    for jump in chains.forward_jumps() {
+        jump.remove().await?;
+    }
+    for (table, chain) in chains.all() {
         let (there, _) = iptables(table, "-F", chain, &[]).await?;
         if there {
             succeed(iptables(table, "-X", chain, &[]).await?)?;
@@ -106,6 +171,7 @@ fn rules(chains: &Chains, names: &Names, gateway: Ipv4Addr, config: &NetworkConf
         forward,
         input,
         nat,
+        ..
     } = chains;
     let mut text = format!("*filter\n:{forward} - [0:0]\n:{input} - [0:0]\n");
     let mut rule = |chain: &str, words: &str| {

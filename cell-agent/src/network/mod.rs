@@ -17,7 +17,7 @@ mod link;
 mod namespace;
 mod range;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use cfx_process::supervisor::{OnEnd, Supervisor};
 use ipnet::Ipv4Net;
@@ -26,6 +26,9 @@ pub use address_pool::AddressPool;
 pub use range::{RANGE_PREFIX, choose as choose_range};
 
 use link::Links;
+
+/// Linux gives outgoing connections ports up to 60999.
+const OUTSIDE_PORT_BASE: u16 = 61_000;
 
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
@@ -36,6 +39,13 @@ pub struct NetworkConfig {
     /// Where instances may not go, besides link-local addresses, where machines keep their
     /// metadata services, and other cells.
     pub denied: Vec<Ipv4Net>,
+}
+
+/// A port of the machine that leads to an instance, for routers on other machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    pub port: u16,
+    pub to: SocketAddrV4,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +152,26 @@ impl Network {
     pub async fn detach(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
         let name = self.names.veth(self.config.range, address)?;
         self.links.delete(&name).await
+    }
+
+    /// The port of this machine that is an address's own, should it be forwarded: always the same,
+    /// above the ports that the kernel gives to outgoing connections. None for a range so large
+    /// that ports do not suffice.
+    #[must_use]
+    pub fn outside_port(&self, address: Ipv4Addr) -> Option<u16> {
+        let number = u32::from(address).checked_sub(u32::from(self.config.range.network()))?;
+        u16::try_from(u32::from(OUTSIDE_PORT_BASE) + number).ok()
+    }
+
+    /// Forward exactly these ports of the machine to instances, from now on and while no agent
+    /// runs. Established connections stay. Instances themselves cannot use them.
+    pub async fn set_forwards(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
+        for forward in forwards {
+            if !range::is_usable(self.config.range, *forward.to.ip()) {
+                return Err(NetworkError::ForeignAddress(*forward.to.ip()));
+            }
+        }
+        firewall::forward(&self.names, forwards).await
     }
 
     /// Addresses that are attached now, by whichever agent.

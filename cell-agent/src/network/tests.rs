@@ -235,6 +235,62 @@ async fn a_network_is_found_again_by_the_next_agent_and_leaves_nothing() {
     }
 }
 
+/// Another machine: a namespace on a link of its own, with the two addresses of that link.
+fn other_machine(cell: &mut Cell, link: &str) -> (u32, Ipv4Addr) {
+    let pid = cell.process();
+    let line = format!(
+        "ip link add {link} type veth peer name other netns {pid} && \
+         ip addr add 198.18.7.1/30 dev {link} && ip link set {link} up && \
+         nsenter --net -t {pid} sh -c 'ip addr add 198.18.7.2/30 dev other && \
+         ip link set other up && ip route add default via 198.18.7.1'"
+    );
+    let made = Command::new("sh")
+        .args(["-c", &line])
+        .output()
+        .expect("run");
+    assert!(made.status.success(), "{made:?}");
+    (pid, Ipv4Addr::new(198, 18, 7, 1))
+}
+
+#[tokio::test]
+async fn routers_on_other_machines_reach_instances_by_the_cell_s_ports() {
+    let mut cell = Cell::open().await;
+    let (one, two) = (cell.process(), cell.process());
+    let (first, second) = (cell.address(2), cell.address(3));
+    cell.network.attach(one, first).await.expect("attached");
+    cell.network.attach(two, second).await.expect("attached");
+    cell.listen(one);
+    let (router, machine) = other_machine(&mut cell, "other-machine");
+    let port = cell.network.outside_port(first).expect("a port");
+    assert_eq!(port, 61_002);
+    assert!(!Cell::reaches(router, machine, port), "not yet");
+    let to = SocketAddrV4::new(first, PORT);
+    let forward = Forward { port, to };
+    cell.network.set_forwards(&[forward]).await.expect("set");
+    cell.network
+        .set_forwards(&[forward])
+        .await
+        .expect("set again");
+    assert!(Cell::reaches(router, machine, port), "from another machine");
+    let here = SocketAddr::from((machine, port));
+    let reached = TcpStream::connect_timeout(&here, Duration::from_secs(2));
+    assert!(reached.is_ok(), "from the cell's own machine: {reached:?}");
+    assert!(
+        !Cell::reaches(router, first, PORT),
+        "never by its inner address"
+    );
+    assert!(!Cell::reaches(two, machine, port), "never from an instance");
+    cell.network.set_forwards(&[]).await.expect("set");
+    assert!(!Cell::reaches(router, machine, port), "no longer");
+    let foreign = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 80);
+    let refused = cell
+        .network
+        .set_forwards(&[Forward { port, to: foreign }])
+        .await;
+    assert!(matches!(refused, Err(NetworkError::ForeignAddress(_))));
+    cell.close().await;
+}
+
 #[test]
 fn names_lead_back_to_addresses() {
     let range: Ipv4Net = "100.64.112.0/20".parse().expect("a range");
