@@ -28,6 +28,7 @@ use crate::execute::{Executor, Told};
 use crate::hooks::Order;
 use crate::plan::{Action, BackOff, Desired, Followed, Instance, Plan, Step, Work, plan};
 use crate::state_file::StateFile;
+use adopt::Judge;
 use picture::Picture;
 
 /// Longest sleep of the loop: due times are wall time, and the wall clock may jump.
@@ -151,17 +152,15 @@ impl Agent {
         self.show();
         if !saved {
             // Nothing is begun that would not be remembered.
-            for order in &orders {
-                if let Some(instance) = self.instances.get_mut(&order.1.assignment.guid) {
+            for (_, order) in &orders {
+                if let Some(instance) = self.instances.get_mut(&order.assignment.guid) {
                     instance.under_way = None;
                 }
             }
             return SAVE_RETRY;
         }
         for (action, order) in orders {
-            if let Some(instance) = self.instances.get(&order.assignment.guid) {
-                self.executor.begin(action, order, &instance.state);
-            }
+            self.executor.begin(action, order);
         }
         let until = wake_at.map(|due| due.duration_since(now).unsigned_abs());
         until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
@@ -255,7 +254,7 @@ impl Agent {
         if followed != Followed::Unchanged {
             self.changed();
         }
-        if is_snapshot && self.judge_strays().await {
+        if is_snapshot && self.judge_strays(Judge::ByFreshSnapshot).await {
             return Ok(Followed::Doubts);
         }
         Ok(followed)
@@ -323,8 +322,6 @@ pub(crate) fn order(instance: &Instance) -> Order {
         start: instance.start,
         address: instance.address,
         remains: instance.remains,
+        is_routed: instance.state.is_routable() && !instance.is_run_once(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -249,6 +249,3 @@ fn checked_key(sha256: &str) -> Result<&str, CacheError> {
         Err(CacheError::NoDigest(sha256.chars().take(80).collect()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -109,8 +109,8 @@ impl Executor {
         (Self { shared: Arc::new(shared) }, receiver)
     }
 
-    /// Begin a step. `state` is where the instance stands.
-    pub fn begin(&self, action: Action, order: Order, state: &InstanceState) {
+    /// Begin a step.
+    pub fn begin(&self, action: Action, order: Order) {
         let shared = self.shared.clone();
         match action {
             Action::Prepare { .. } => {
@@ -121,10 +121,7 @@ impl Executor {
             }
             Action::Arm => self.spawn("arm", prepare::arm(shared, order)),
             Action::Conclude => self.spawn("conclude", conclude(shared, order)),
-            Action::Stop => {
-                let routed = state.is_routable() && !order.is_run_once();
-                self.spawn("stop", stop::stop(shared, order, routed));
-            }
+            Action::Stop => self.spawn("stop", stop::stop(shared, order)),
             Action::Clear => self.spawn("clear", stop::clear(shared, order)),
             Action::Abandon => {
                 if let Some(token) = self.shared.preparing.lock().get(&order.assignment.guid) {

@@ -144,6 +144,3 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| StagingError::Io { action, source: std::io::Error::other(error) })?
 }
 
-
-#[cfg(test)]
-mod tests;

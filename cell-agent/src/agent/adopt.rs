@@ -17,6 +17,14 @@ use crate::runtime::Container;
 /// Snapshots that must not name a stray before it is ended.
 const UNNAMED_MAX: u32 = 2;
 
+/// What strays are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// The desired set of the state file, which may be old.
+    ByMemory,
+    ByFreshSnapshot,
+}
+
 /// What becomes of an instance whose agent has ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Take {
@@ -44,6 +52,8 @@ impl Agent {
         for container in containers.into_values() {
             self.note_stray(&container);
         }
+        // Those that the remembered desired set names need not wait for the controller.
+        self.judge_strays(Judge::ByMemory).await;
         self.changed();
         self.events.adopted(running, ended);
     }
@@ -59,34 +69,42 @@ impl Agent {
         }
     }
 
-    /// After a snapshot: strays that it names become instances, others are counted against. Tells
-    /// whether another snapshot is needed.
-    pub(super) async fn judge_strays(&mut self) -> bool {
+    /// Strays that the desired set names become instances; by a fresh snapshot the others are
+    /// counted against. Tells whether another snapshot is needed.
+    pub(super) async fn judge_strays(&mut self, by: Judge) -> bool {
         let mut undecided = false;
         for (name, mut stray) in std::mem::take(&mut self.strays) {
-            let guid = stray.assignment.guid;
-            let wanted = self.desired.get(guid).map(|(wanted, spec)| (wanted.clone(), spec.clone()));
-            match wanted {
-                Some((wanted, spec)) if wanted == stray.assignment => {
-                    let mut instance = Instance::new(wanted, spec, stray.start);
-                    instance.state = InstanceState::Starting { since: self.clock.now() };
-                    instance.armed = true;
-                    instance.remains = true;
+            if let Some(instance) = self.instance_of(&stray) {
+                if instance.armed {
                     self.executor.adopt(order(&instance), &instance.state).await;
-                    self.instances.insert(guid, instance);
                 }
-                _ => {
-                    stray.unnamed += 1;
-                    if stray.unnamed < UNNAMED_MAX {
-                        undecided = true;
-                        self.strays.insert(name, stray);
-                    }
-                    // Else it is nobody's now, and the next sweep ends it.
-                }
+                self.instances.insert(instance.assignment.guid, instance);
+                self.changed();
+                continue;
             }
+            stray.unnamed += u32::from(by == Judge::ByFreshSnapshot);
+            if stray.unnamed < UNNAMED_MAX {
+                undecided = true;
+                self.strays.insert(name, stray);
+            }
+            // Else it is nobody's now, and the next sweep ends it.
         }
-        self.changed();
         undecided
+    }
+
+    /// The instance that a stray is, if its assignment is wanted.
+    fn instance_of(&self, stray: &Stray) -> Option<Instance> {
+        let (wanted, spec) = self.desired.get(stray.assignment.guid)?;
+        let mut instance = Instance::new(wanted.clone(), spec.clone(), stray.start);
+        instance.remains = true;
+        if *wanted == stray.assignment {
+            instance.state = InstanceState::Starting { since: self.clock.now() };
+            instance.armed = true;
+        } else {
+            // It runs something older: the next start clears it away.
+            instance.begin(stray.start + 1);
+        }
+        Some(instance)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cfx_protocol::desired::Work as Purpose;
 use cfx_protocol::id::AssignmentGuid;
-use cfx_protocol::instance::{CrashReason, InstanceEvent, InstanceState};
+use cfx_protocol::instance::{CrashReason, Illegal, InstanceEvent, InstanceState};
 
 use super::{Agent, order};
 use crate::execute::{Exit, News, Told};
@@ -41,9 +41,7 @@ impl Agent {
             News::Ended(exit) => self.ended(guid, exit),
             News::Concluded(outcome) => {
                 let concluded = self.instances.get_mut(&guid).map(|one| one.conclude(outcome, now));
-                if let Some(Err(illegal)) = concluded {
-                    self.events.illegal(&illegal);
-                }
+                self.illegal_if(concluded);
             }
             News::Cleared => {
                 if let Some(instance) = self.instances.get_mut(&guid) {
@@ -51,13 +49,15 @@ impl Agent {
                 }
             }
             News::Stopped => {
-                if let Some(instance) = self.instances.get_mut(&guid) {
-                    instance.remains = false;
-                    instance.address = None;
-                    instance.usage = None;
-                }
-                self.apply(guid, InstanceEvent::Gone, now);
+                let stopped = self.instances.get_mut(&guid).map(|one| one.stopped(now));
+                self.illegal_if(stopped);
             }
+        }
+    }
+
+    fn illegal_if(&self, done: Option<Result<(), Box<Illegal>>>) {
+        if let Some(Err(illegal)) = done {
+            self.events.illegal(&illegal);
         }
     }
 
@@ -136,9 +136,8 @@ impl Agent {
         voice.cell(&format!("Cell {cell} failed to create container for instance {}: {detail}", order.name()));
         match instance.failure(detail.clone()) {
             Some(outcome) => {
-                if let Err(illegal) = instance.conclude(outcome, now) {
-                    self.events.illegal(&illegal);
-                }
+                let concluded = instance.conclude(outcome, now);
+                self.illegal_if(Some(concluded));
             }
             None => self.crash(guid, CrashReason::StartFailed { detail }),
         }

@@ -126,7 +126,7 @@ impl Tree {
         self.count()?;
         let (relative, target) = self.place(path)?;
         let first = inside(first)?;
-        self.make_folders(first.parent().unwrap_or(Path::new("")))?;
+        self.make_folders(first.parent().unwrap_or_else(|| Path::new("")))?;
         let first = self.root.join(first);
         let is_file = fs::symlink_metadata(&first).is_ok_and(|about| about.is_file());
         if !is_file {

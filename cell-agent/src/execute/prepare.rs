@@ -26,7 +26,6 @@ pub(super) async fn prepare(shared: Arc<Shared>, order: Order, abandon: Cancella
 }
 
 async fn prepare_fairly(shared: &Arc<Shared>, order: &Order) -> Result<Address, HookError> {
-    let _permit = shared.starts.enter(order.spec.owner.org).await;
     let began = shared.tools.clock.monotonic();
     let voice = shared.voice(order);
     let (cell, name) = (&shared.cell_name, order.name());
@@ -34,7 +33,8 @@ async fn prepare_fairly(shared: &Arc<Shared>, order: &Order) -> Result<Address, 
         stop::clear_names(shared, order).await?;
     }
     voice.cell(&format!("Cell {cell} creating container for instance {name}"));
-    let made = hooks::prepare(&shared.tools, order).await?;
+    let turn = shared.starts.enter(order.spec.owner.org);
+    let made = hooks::prepare(&shared.tools, order, turn).await?;
     voice.cell(&format!("Cell {cell} successfully created container for instance {name}"));
     let took = shared.tools.clock.monotonic().saturating_sub(began);
     shared.events.prepared(name, took.as_secs_f64());

@@ -8,6 +8,8 @@ use cfx_protocol::desired::Work;
 use cfx_protocol::id::AssignmentGuid;
 use cfx_protocol::instance::InstanceState;
 use cfx_protocol::telemetry::Stream;
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +21,11 @@ use crate::logs::reader::{self, Channel};
 use crate::runtime::{ExitRecord, Signal};
 use crate::slot::{Attached, Slot};
 
-/// How long the last output of an ended instance is waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the end of an instance is not told for the sake of its last output: within 200 ms it
+/// must be out of its routes.
+const LAST_WORDS_SOON: Duration = Duration::from_millis(100);
+/// How long its last output is read after that.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
 /// How often the runtime is asked how a start ended, and the pause between.
 const ASKS_MAX: u32 = 20;
 const ASK_PAUSE: Duration = Duration::from_millis(50);
@@ -122,17 +127,22 @@ impl Standing {
                 () = self.watch_health(&shared, &state) => {}
             }
         };
-        // Output is read all the while, and after the end for as long as there is some.
-        let output = async {
-            tokio::pin!(output);
+        let output = output.fuse();
+        tokio::pin!(output, until_end);
+        loop {
             tokio::select! {
-                _ = &mut output => std::future::pending().await,
-                () = until_end => {}
+                _ = &mut output => {}
+                () = &mut until_end => break,
             }
-            drop(tokio::time::timeout(LAST_WORDS, output).await);
-        };
-        output.await;
-        self.finish(&shared).await;
+        }
+        // The end is told soon, after the last output if that is as soon; output that the CPU
+        // budget holds back is read a little longer.
+        for patience in [LAST_WORDS_SOON, LAST_WORDS_MAX] {
+            if !output.is_terminated() {
+                drop(tokio::time::timeout(patience, &mut output).await);
+            }
+            self.finish(&shared).await;
+        }
     }
 
     /// A hint came that it has ended: see whether that is so.
@@ -144,6 +154,9 @@ impl Standing {
     }
 
     pub(super) async fn finish(&self, shared: &Shared) {
+        if self.exit().is_some() {
+            return;
+        }
         let expired = self.expired.load(Ordering::Relaxed);
         let exit = Exit { expired, ..self.read_exit(shared).await };
         let first = self.exit.send_if_modified(|known| {

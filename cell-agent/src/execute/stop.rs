@@ -11,13 +11,13 @@ use crate::runtime::Signal;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Out of the routes, TERM, KILL, nothing left. Does not return before that.
-pub(super) async fn stop(shared: Arc<Shared>, order: Order, routed: bool) {
+pub(super) async fn stop(shared: Arc<Shared>, order: Order) {
     let voice = shared.voice(&order);
     let (cell, name) = (&shared.cell_name, order.name());
     let standing = shared.standing_of(name);
     if let Some(standing) = standing.filter(|standing| standing.exit().is_none()) {
         voice.cell(&format!("Cell {cell} stopping instance {name}"));
-        if routed {
+        if order.is_routed {
             shared.tools.clock.sleep(shared.timing.in_flight).await;
         }
         end(&shared, &standing).await;

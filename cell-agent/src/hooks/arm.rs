@@ -1,19 +1,37 @@
 //! The step after preparing: command and environment go to the waiting launcher. It cannot be
 //! undone, so it comes last and by itself.
 
+use std::time::Duration;
+
 use cfx_protocol::desired::Work;
 
 use super::env::{APP, Facts, environment};
 use super::{HookError, Made, Order, Tools};
-use crate::runtime::ImageDefaults;
+use crate::runtime::{ExitRecord, ImageDefaults};
 use crate::slot::{Attached, Command, Program, Slot};
 use crate::staging;
+
+/// Between two looks whether the launcher has died before it took its command.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Give the first process its command.
 pub async fn arm(tools: &Tools, order: &Order, made: &Made) -> Result<Attached, HookError> {
     let slot = Slot::at(made.disk()?.slot.clone());
     let command = command(tools, order, made);
-    Ok(slot.arm(&command, &tools.clock).await?)
+    tokio::select! {
+        armed = slot.arm(&command, &tools.clock) => Ok(armed?),
+        ended = has_ended(tools, order) => Err(HookError::EndedEarly(ended.status)),
+    }
+}
+
+/// A launcher that has died will not take its command: no need to wait for that.
+async fn has_ended(tools: &Tools, order: &Order) -> ExitRecord {
+    loop {
+        tools.clock.sleep(LOOK_EVERY).await;
+        if let Ok(Some(record)) = tools.runtime.exit_record(order.name()).await {
+            return record;
+        }
+    }
 }
 
 fn command(tools: &Tools, order: &Order, made: &Made) -> Command {

@@ -1,7 +1,7 @@
 //! The real ground: a network of routed addresses and volumes on loop devices. Needs root.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::told;
 use super::ground::{Disk, Ground, GroundError};
-use crate::network::{AddressPool, Network};
+use crate::network::{AddressPool, Forward, Network};
 use crate::runtime::Container;
 use crate::volume::{Volume, VolumeSpec, Volumes};
 
@@ -24,6 +24,7 @@ pub struct Machine {
     network: Network,
     volumes: Volumes,
     clock: Clock,
+    outside: Option<IpAddr>,
     addresses: Mutex<Addresses>,
 }
 
@@ -31,6 +32,8 @@ pub struct Machine {
 struct Addresses {
     pool: AddressPool,
     leases: BTreeMap<AssignmentGuid, Address>,
+    /// Ports of the machine that lead to leased addresses.
+    forwards: BTreeMap<AssignmentGuid, Forward>,
 }
 
 impl Machine {
@@ -41,8 +44,51 @@ impl Machine {
             network,
             volumes,
             clock,
-            addresses: Mutex::new(Addresses { pool, leases: BTreeMap::new() }),
+            outside: None,
+            addresses: Mutex::new(Addresses {
+                pool,
+                leases: BTreeMap::new(),
+                forwards: BTreeMap::new(),
+            }),
         }
+    }
+
+    /// For a cell whose routers run on other machines: they reach its instances by ports of the
+    /// machine at this address of it.
+    #[must_use]
+    pub fn reached_at(self, outside: IpAddr) -> Self {
+        Self { outside: Some(outside), ..self }
+    }
+
+    /// Let routers elsewhere reach a leased address.
+    async fn forward(
+        &self,
+        assignment: AssignmentGuid,
+        outside: IpAddr,
+        mut address: Address,
+        port: u16,
+    ) -> Result<Address, GroundError> {
+        const ACTION: &str = "forward a port to the instance";
+        let ip = v4(address).ok_or_else(|| missing(ACTION, "its address is not of version 4"))?;
+        let outside_port = self.network.outside_port(ip);
+        let outside_port = outside_port.ok_or_else(|| missing(ACTION, "the ports do not suffice"))?;
+        let forward = Forward { port: outside_port, to: SocketAddrV4::new(ip, port) };
+        self.network.forward(forward).await.map_err(|error| failed(ACTION, &error))?;
+        (address.host, address.port) = (outside, outside_port);
+        let mut addresses = self.addresses.lock();
+        addresses.leases.insert(assignment, address);
+        addresses.forwards.insert(assignment, forward);
+        Ok(address)
+    }
+
+    /// No port may lead to an address that is nobody's, or somebody else's by then.
+    async fn settle_forwards(&self) -> Result<(), GroundError> {
+        if self.outside.is_none() {
+            return Ok(());
+        }
+        let forwards: Vec<Forward> = self.addresses.lock().forwards.values().copied().collect();
+        let set = self.network.set_forwards(&forwards).await;
+        set.map_err(|error| failed("forward ports to instances", &error))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -88,10 +134,14 @@ impl Ground for Machine {
     ) -> Result<Address, GroundError> {
         let now = self.clock.monotonic();
         let leased = self.addresses.lock().lease(assignment, known, port, now);
-        leased.ok_or_else(|| GroundError {
+        let address = leased.ok_or_else(|| GroundError {
             action: "give an address",
             detail: "all are taken, or were until moments ago".to_owned(),
-        })
+        })?;
+        match self.outside {
+            Some(outside) => self.forward(assignment, outside, address, port).await,
+            None => Ok(address),
+        }
     }
 
     async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError> {
@@ -109,10 +159,13 @@ impl Ground for Machine {
         };
         let detached = self.network.detach(ip).await;
         detached.map_err(|error| failed("take the address back", &error))?;
-        let mut addresses = self.addresses.lock();
-        addresses.leases.remove(&assignment);
-        addresses.pool.release(ip, self.clock.monotonic());
-        Ok(())
+        {
+            let mut addresses = self.addresses.lock();
+            addresses.leases.remove(&assignment);
+            addresses.forwards.remove(&assignment);
+            addresses.pool.release(ip, self.clock.monotonic());
+        }
+        self.settle_forwards().await
     }
 
     async fn sweep_addresses(&self) -> Result<(), GroundError> {
@@ -127,7 +180,7 @@ impl Ground for Machine {
                 self.network.detach(ip).await.map_err(|error| failed(ACTION, &error))?;
             }
         }
-        Ok(())
+        self.settle_forwards().await
     }
 
     async fn make_volume(&self, spec: VolumeSpec) -> Result<Disk, GroundError> {
@@ -141,9 +194,8 @@ impl Ground for Machine {
     }
 
     async fn volume_used(&self, name: InstanceGuid) -> Result<u64, GroundError> {
-        let used = move |volumes: Volumes| match volumes.adopt(name)? {
-            Some(volume) => volume.usage().map(|usage| usage.used_bytes),
-            None => Ok(0),
+        let used = move |volumes: Volumes| {
+            Ok(volumes.usage(name)?.map_or(0, |usage| usage.used_bytes))
         };
         self.blocking("measure the volume", used).await
     }

@@ -63,6 +63,8 @@ pub struct Order {
     pub address: Option<Address>,
     /// Something of this start or the one before may be on the machine.
     pub remains: bool,
+    /// Routers may be sending it requests.
+    pub is_routed: bool,
 }
 
 /// What the steps have made so far.
@@ -91,6 +93,8 @@ pub enum HookError {
     Runtime(#[from] RuntimeError),
     #[error("slot")]
     Slot(#[from] SlotError),
+    #[error("the container ended with status {0} before it got its command")]
+    EndedEarly(i32),
     #[error("{0} was not made before it was needed")]
     OutOfOrder(&'static str),
 }
@@ -116,10 +120,18 @@ pub const STEPS: [Hook; 6] = [
     Hook::Network,
 ];
 
-/// Make a start up to a first process that waits for its command.
-pub async fn prepare(tools: &Tools, order: &Order) -> Result<Made, HookError> {
+/// Make a start up to a first process that waits for its command. What it runs is fetched at once;
+/// the rest, which loads the machine, waits for its `turn`, which lasts until the end.
+pub async fn prepare<Permit>(
+    tools: &Tools,
+    order: &Order,
+    turn: impl Future<Output = Permit>,
+) -> Result<Made, HookError> {
     let mut made = Made::default();
-    for step in STEPS {
+    let [fetch, rest @ ..] = STEPS;
+    fetch.make(tools, order, &mut made).await?;
+    let _permit = turn.await;
+    for step in rest {
         step.make(tools, order, &mut made).await?;
     }
     Ok(made)
@@ -185,12 +197,6 @@ impl Order {
         let before = self.start.checked_sub(1);
         let starts = before.into_iter().chain([self.start]);
         starts.map(|start| self.assignment.guid.instance(start)).collect()
-    }
-
-    /// Does it run only once?
-    #[must_use]
-    pub fn is_run_once(&self) -> bool {
-        !matches!(self.spec.work, Work::Process { .. })
     }
 
     pub(crate) fn is_image(&self) -> bool {

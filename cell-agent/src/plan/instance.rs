@@ -128,6 +128,18 @@ impl Instance {
         self.apply(InstanceEvent::StopRequested, now)
     }
 
+    /// Nothing of it is left. A run-once work that was stopped on the way has failed, so that it is
+    /// not run a second time should it be wanted after all.
+    pub fn stopped(&mut self, now: Timestamp) -> Result<(), Box<Illegal>> {
+        self.remains = false;
+        self.address = None;
+        self.usage = None;
+        if self.outcome.is_none() {
+            self.outcome = self.failure("It was stopped".to_owned());
+        }
+        self.apply(InstanceEvent::Gone, now)
+    }
+
     /// How a run-once work that never came to its end is told; none for a process.
     #[must_use]
     pub fn failure(&self, detail: String) -> Option<Outcome> {

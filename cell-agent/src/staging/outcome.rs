@@ -163,6 +163,8 @@ struct Packed {
 
 fn pack(tmp: &Path, target: &Path) -> Result<Packed, StagingError> {
     let io = |action| move |source| StagingError::Io { action, source };
+    // It is there unless the cell was restarted meanwhile.
+    std::fs::create_dir_all(target).map_err(io("make a folder"))?;
     let small = |path: &str| read_small(&tmp.join(path)).map_err(StagingError::Result);
     let release = small("result/release.yml")?;
     let procfile = small("app/Procfile")?;

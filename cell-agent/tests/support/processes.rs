@@ -264,7 +264,7 @@ impl Ground for Folders {
         let number = u8::try_from(leases.len() + 1).expect("small");
         let ip = IpAddr::V4(Ipv4Addr::new(127, self.network[0], self.network[1], number));
         let fresh = Address { host: ip, port, internal_ip: ip };
-        Ok(*leases.entry(assignment).or_insert(known.unwrap_or(fresh)))
+        Ok(*leases.entry(assignment).or_insert_with(|| known.unwrap_or(fresh)))
     }
 
     async fn connect(&self, _: AssignmentGuid, _: &Container) -> Result<(), GroundError> {
