@@ -40,6 +40,9 @@ pub struct EquipmentConfig {
     pub gateway_ports: Vec<u16>,
     /// Where instances may not go, besides what the network always denies.
     pub denied: Vec<Ipv4Net>,
+    /// The machine's address for routers on other machines; none when they all run on this one and
+    /// reach instances directly.
+    pub outside: Option<IpAddr>,
     /// Domains that the resolver answers with the gateway, where the router listens.
     pub domains: Vec<String>,
 }
@@ -55,6 +58,7 @@ impl EquipmentConfig {
             host_stack: true,
             gateway_ports: Vec::new(),
             denied: Vec::new(),
+            outside: None,
             domains: Vec::new(),
         }
     }
@@ -135,7 +139,11 @@ pub async fn equip(
     };
     let resolver = Resolver::start(resolver, &supervisor).await?;
     let volumes = Volumes::new(config.data.join("volumes"))?;
-    let ground = Arc::new(Machine::new(network, volumes, clock));
+    let machine = Machine::new(network, volumes, clock);
+    let ground = Arc::new(match config.outside {
+        Some(outside) => machine.reached_at(outside),
+        None => machine,
+    });
     Ok(Equipment { runtime, ground, gateway, resolver, supervisor })
 }
 

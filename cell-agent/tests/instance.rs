@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cfx_cell_agent::hooks::ground::Ground as _;
+use cfx_cell_agent::hooks::machine::Machine;
 use cfx_cell_agent::network::{Network, NetworkConfig, choose_range};
 use cfx_cell_agent::resolver::{self, Resolver, ResolverConfig};
 use cfx_cell_agent::runtime::docker::{Docker, DockerConfig, SOCKET_DEFAULT};
@@ -250,4 +252,46 @@ async fn an_instance_finds_the_router_by_name_and_outlives_its_agent() {
     second.volumes.release(name).expect("released");
     second.network.close().await.expect("closed");
     second.die().await;
+}
+
+fn rules() -> String {
+    let saved = std::process::Command::new("iptables-save").output();
+    String::from_utf8(saved.expect("run").stdout).expect("text")
+}
+
+#[tokio::test]
+async fn a_cell_for_routers_elsewhere_offers_ports_of_its_machine() {
+    let supervisor = Supervisor::new("test", Shutdown::new());
+    let ids = IdSource::system();
+    let range = choose_range(ids.guid(), &supervisor)
+        .await
+        .expect("a range");
+    let config = NetworkConfig {
+        range,
+        gateway_ports: Vec::new(),
+        denied: Vec::new(),
+    };
+    let network = Network::open(config.clone(), &supervisor)
+        .await
+        .expect("a network");
+    let folder = tempfile::tempdir().expect("a folder");
+    let volumes = Volumes::new(folder.path().to_path_buf()).expect("volumes");
+    let outside = Ipv4Addr::new(192, 0, 2, 77).into();
+    let machine = Machine::new(network, volumes, Clock::system()).reached_at(outside);
+    let (one, two) = (ids.guid(), ids.guid());
+    let first = machine.lease(one, None, 8080).await.expect("leased");
+    let second = machine.lease(two, None, 9090).await.expect("leased");
+    assert_eq!((first.host, first.port), (outside, 61_002));
+    let forward = |port: u16, to: std::net::IpAddr, target: u16| {
+        format!("--dport {port} -j DNAT --to-destination {to}:{target}\n")
+    };
+    let of_first = forward(61_002, first.internal_ip, 8080);
+    let of_second = forward(61_003, second.internal_ip, 9090);
+    assert!(rules().contains(&of_first) && rules().contains(&of_second));
+    assert_eq!(machine.lease(one, None, 8080).await.expect("again"), first);
+    machine.free(one).await.expect("freed");
+    assert!(!rules().contains(&of_first) && rules().contains(&of_second));
+    machine.free(two).await.expect("freed");
+    let network = Network::open(config, &supervisor).await.expect("opened");
+    network.close().await.expect("closed");
 }

@@ -26,6 +26,8 @@ pub struct Machine {
     clock: Clock,
     outside: Option<IpAddr>,
     addresses: Mutex<Addresses>,
+    /// Held while forwards are changed: the rules must follow the leases in their order.
+    forwarding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl Machine {
                 leases: BTreeMap::new(),
                 forwards: BTreeMap::new(),
             }),
+            forwarding: tokio::sync::Mutex::default(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Machine {
         let outside_port = self.network.outside_port(ip);
         let outside_port = outside_port.ok_or_else(|| missing(ACTION, "the ports do not suffice"))?;
         let forward = Forward { port: outside_port, to: SocketAddrV4::new(ip, port) };
+        let _turn = self.forwarding.lock().await;
         self.network.forward(forward).await.map_err(|error| failed(ACTION, &error))?;
         (address.host, address.port) = (outside, outside_port);
         let mut addresses = self.addresses.lock();
@@ -86,6 +90,7 @@ impl Machine {
         if self.outside.is_none() {
             return Ok(());
         }
+        let _turn = self.forwarding.lock().await;
         let forwards: Vec<Forward> = self.addresses.lock().forwards.values().copied().collect();
         let set = self.network.set_forwards(&forwards).await;
         set.map_err(|error| failed("forward ports to instances", &error))

@@ -113,6 +113,23 @@ impl Jump {
     }
 }
 
+impl Forward {
+    fn rule(&self) -> Vec<String> {
+        let (port, to) = (self.port.to_string(), self.to.to_string());
+        let words = [
+            "-p",
+            "tcp",
+            "--dport",
+            &port,
+            "-j",
+            "DNAT",
+            "--to-destination",
+            &to,
+        ];
+        words.map(str::to_owned).into()
+    }
+}
+
 pub(super) async fn install(
     names: &Names,
     gateway: Ipv4Addr,
@@ -126,18 +143,31 @@ pub(super) async fn install(
     Ok(())
 }
 
+/// Forward one more port, beside those that are forwarded already.
+pub(super) async fn add_forward(names: &Names, forward: &Forward) -> Result<(), NetworkError> {
+    let chains = Chains::of(names);
+    let (made, _) = iptables("nat", "-N", &chains.forwards, &[]).await?;
+    if made {
+        for jump in chains.forward_jumps() {
+            jump.ensure().await?;
+        }
+    }
+    let rule = forward.rule();
+    let (there, _) = iptables("nat", "-C", &chains.forwards, &rule).await?;
+    if there {
+        return Ok(());
+    }
+    succeed(iptables("nat", "-A", &chains.forwards, &rule).await?)
+}
+
 /// Forward exactly these ports of the machine. One transaction: what stays is never interrupted.
 pub(super) async fn forward(names: &Names, forwards: &[Forward]) -> Result<(), NetworkError> {
     let chains = Chains::of(names);
     let mut text = format!("*nat\n:{} - [0:0]\n", chains.forwards);
-    for Forward { port, to } in forwards {
-        let chain = &chains.forwards;
+    for forward in forwards {
         // Writing to a string cannot fail.
-        writeln!(
-            text,
-            "-A {chain} -p tcp --dport {port} -j DNAT --to-destination {to}"
-        )
-        .unwrap_or_default();
+        let rule = forward.rule().join(" ");
+        writeln!(text, "-A {} {rule}", chains.forwards).unwrap_or_default();
     }
     restore(&(text + "COMMIT\n")).await?;
     for jump in chains.forward_jumps() {

@@ -163,15 +163,27 @@ impl Network {
         u16::try_from(u32::from(OUTSIDE_PORT_BASE) + number).ok()
     }
 
-    /// Forward exactly these ports of the machine to instances, from now on and while no agent
-    /// runs. Established connections stay. Instances themselves cannot use them.
+    /// Forward a port of the machine to an instance, from now on and while no agent runs.
+    /// Instances themselves cannot use it. Forwarding it again changes nothing.
+    pub async fn forward(&self, forward: Forward) -> Result<(), NetworkError> {
+        self.check_forward(&forward)?;
+        firewall::add_forward(&self.names, &forward).await
+    }
+
+    /// Forward exactly these ports. Established connections stay.
     pub async fn set_forwards(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
         for forward in forwards {
-            if !range::is_usable(self.config.range, *forward.to.ip()) {
-                return Err(NetworkError::ForeignAddress(*forward.to.ip()));
-            }
+            self.check_forward(forward)?;
         }
         firewall::forward(&self.names, forwards).await
+    }
+
+    fn check_forward(&self, forward: &Forward) -> Result<(), NetworkError> {
+        let address = *forward.to.ip();
+        if range::is_usable(self.config.range, address) {
+            return Ok(());
+        }
+        Err(NetworkError::ForeignAddress(address))
     }
 
     /// Addresses that are attached now, by whichever agent.
