@@ -237,13 +237,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(
-        config: &Config,
-        state: StateHandle,
-        auth: Auth,
-        blobs: Blobs,
-        api: SocketAddr,
-    ) -> Self {
+    fn new(config: &Config, state: StateHandle, auth: Auth, blobs: Blobs, api: SocketAddr) -> Self {
         let telemetry = telemetry::Metrics::default();
         let events = Arc::new(Events::new(Metrics::register(&telemetry)));
         Self {
@@ -287,7 +281,10 @@ impl Parts {
         task("desired sets", Box::pin(board.run()));
         task("route table", Box::pin(table.run()));
         task("convergence", Box::pin(driver.run()));
-        task("janitor", Box::pin(self.janitor(edges).run(shutdown.clone())));
+        task(
+            "janitor",
+            Box::pin(self.janitor(edges).run(shutdown.clone())),
+        );
         let housekeeping = self.housekeeping(edges).run(shutdown.clone());
         task("housekeeping", Box::pin(housekeeping));
 
@@ -304,11 +301,17 @@ impl Parts {
         };
         let internal = server(internal, Some(internal_tls)).run(listeners.internal);
         task("internal listener", Box::pin(internal));
-        let api = server(api::router(self.api(config, edges, listeners.addresses.internal)), config.api_tls.clone());
+        let api = server(
+            api::router(self.api(config, edges, listeners.addresses.internal)),
+            config.api_tls.clone(),
+        );
         task("api listener", Box::pin(api.run(listeners.api)));
         if let Some(listener) = listeners.admin {
             let admin = Admin::new(self.telemetry.clone()).router();
-            task("admin listener", Box::pin(server(admin, None).run(listener)));
+            task(
+                "admin listener",
+                Box::pin(server(admin, None).run(listener)),
+            );
         }
         Ok(())
     }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use cfx_protocol::id::BuildpackGuid;
+use cfx_protocol::id::{BuildpackGuid, JobGuid};
 use cfx_protocol::v3::buildpack::{BuildpackPatch, NewBuildpack};
 use cfx_protocol::v3::resource::Number;
 use serde_json::json;
 
-use super::{Act, Refused, Target, limits, metadata, name};
+use super::{Act, Refused, Target, job, limits, metadata, name};
 use crate::state::Draft;
 use crate::state::audit_event::Party;
 use crate::state::buildpack::Buildpack;
+use crate::state::job::JobError;
 use crate::state::meta::Meta;
 use crate::state::package::BlobFacts;
 use crate::state::stack::Stack;
@@ -18,6 +19,7 @@ use crate::state::stack::Stack;
 /// Buildpacks of a platform: detection asks them one after the other, and moving one renumbers
 /// all in one commit.
 const BUILDPACKS_MAX: usize = 100;
+const UPLOAD: &str = "buildpack.upload";
 
 pub fn create(
     draft: &mut Draft,
@@ -97,16 +99,47 @@ pub fn uploaded(
     guid: BuildpackGuid,
     filename: &str,
     blob: BlobFacts,
-) -> Result<(), Refused> {
+    stack: Option<String>,
+) -> Result<JobGuid, Refused> {
     let mut changed = Buildpack::clone(&*find(draft, guid)?);
     refuse_locked(&changed)?;
     name::check(filename)?;
+    if let Some(stack) = stack {
+        if let Err(error) = judge_stack(draft, &changed, &stack) {
+            return Ok(job::failed(draft, act, UPLOAD, error));
+        }
+        changed.stack = Some(stack);
+    }
     changed.filename = Some(filename.to_owned());
     changed.blob = Some(blob);
     changed.meta.updated_at = act.now;
     let changed = draft.put(changed);
     record(draft, act, "upload", &changed);
-    Ok(())
+    Ok(job::completed(draft, act, UPLOAD))
+}
+
+/// The CLI explains these three by their numbers.
+fn judge_stack(draft: &Draft, buildpack: &Buildpack, stack: &str) -> Result<(), JobError> {
+    let (code, title, detail) = if refuse_unknown_stack(draft, Some(stack)).is_err() {
+        let detail = format!("Uploaded buildpack stack ({stack}) does not exist");
+        (390_012, "CF-BuildpackStackDoesNotExist", detail)
+    } else if let Some(own) = buildpack.stack.as_deref().filter(|own| *own != stack) {
+        let detail = format!("Uploaded buildpack stack ({stack}) does not match {own}");
+        (390_011, "CF-BuildpackStacksDontMatch", detail)
+    } else if refuse_taken(draft, &buildpack.name, Some(stack), Some(buildpack.guid)).is_err() {
+        let detail = format!(
+            "The buildpack name {} is already in use for the stack {stack}",
+            buildpack.name
+        );
+        (290_000, "CF-BuildpackNameStackTaken", detail)
+    } else {
+        return Ok(());
+    };
+    Err(JobError {
+        code,
+        title: title.to_owned(),
+        detail,
+    })
 }
 
 pub fn delete(draft: &mut Draft, act: &Act<'_>, guid: BuildpackGuid) -> Result<(), Refused> {
@@ -305,7 +338,8 @@ mod tests {
         };
         update(&mut draft, &act, first, patch).expect("moved");
         assert_eq!(names(&draft), expected(["a", "b", "c"]));
-        delete(&mut draft, &act, ordered(&draft)[0]).expect("deleted");
+        let first = ordered(&draft)[0];
+        delete(&mut draft, &act, first).expect("deleted");
         assert_eq!(
             names(&draft),
             vec![(1, "b".to_owned()), (2, "c".to_owned())]
@@ -330,7 +364,7 @@ mod tests {
         let guid = ordered(&draft)[0];
         let content = |draft: &Draft| find(draft, guid).expect("there").blob.clone();
         assert_eq!(content(&draft), Some(blob(2)));
-        uploaded(&mut draft, &act, guid, "mine.zip", blob(3)).expect("uploaded");
+        uploaded(&mut draft, &act, guid, "mine.zip", blob(3), None).expect("uploaded");
         ensure_system(&mut draft, &act, "python_buildpack", blob(4));
         assert_eq!(content(&draft), Some(blob(3)));
         assert_eq!(ordered(&draft).len(), 1);

@@ -6,12 +6,19 @@ use uuid::Uuid;
 
 use super::Act;
 use crate::state::Draft;
-use crate::state::job::{Job, JobState};
+use crate::state::job::{Job, JobError, JobState};
 use crate::state::meta::Meta;
 
 /// A job that is done. `operation` is as Cloud Foundry names it: `organization.delete`.
 pub fn completed(draft: &mut Draft, act: &Act<'_>, operation: &str) -> JobGuid {
     begin(draft, act, operation, JobState::Complete)
+}
+
+/// A job that failed. There is always an error: the CLI relies on it.
+pub fn failed(draft: &mut Draft, act: &Act<'_>, operation: &str, error: JobError) -> JobGuid {
+    let guid = begin(draft, act, operation, JobState::Failed);
+    draft.update::<Job>(&guid, |job| job.errors.push(error));
+    guid
 }
 
 /// A job in any state; its end is written by whoever does the work.

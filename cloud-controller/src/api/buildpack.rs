@@ -1,21 +1,29 @@
 //! `/v3/buildpacks`.
 
+use std::io::Read;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use cfx_protocol::v3::buildpack::{self as wire, BuildpackPatch, NewBuildpack};
 use uuid::Uuid;
 
 use super::access::Scope;
-use super::error::{Answer, ApiError};
+use super::error::{Answer, ApiError, Code};
 use super::job;
 use super::pagination::{self, Listed};
 use super::permission::Action;
 use super::query::Query;
 use super::request::{Base, Body, Call};
 use super::response::{self, metadata, seconds};
+use super::upload::{self, Upload};
 use crate::actions;
+use crate::blobs::{Blobs, zip};
 use crate::state::buildpack::Buildpack;
 use crate::state::meta::Meta;
+use crate::state::package::BlobFacts;
+
+/// As much of a buildpack's manifest is read to find its stack, bytes.
+const MANIFEST_MAX_BYTES: u64 = 1024 * 1024;
 
 /// The CLI prints them as they come, so they come in the order of detection.
 pub(super) async fn list(call: Call, query: Query) -> Answer {
@@ -62,6 +70,66 @@ pub(super) async fn delete(call: Call) -> Answer {
         actions::buildpack::delete(draft, act, guid)
     })
     .await
+}
+
+/// The answer is a job, which is done.
+pub(super) async fn upload(call: Call, request: Request) -> Answer {
+    let guid = find(&call)?.guid;
+    call.require(Action::PlatformWrite, Scope::Platform)?;
+    actions::buildpack::refuse_locked(&*find(&call)?)?;
+    let upload = upload::receive(&call.context, request).await?;
+    let file_name = upload.file_name.clone().unwrap_or_default();
+    let blobs = call.context.blobs.clone();
+    let kept = tokio::task::spawn_blocking(move || keep(&blobs, upload)).await;
+    let (facts, stack) = kept.map_err(ApiError::internal)??;
+    let job = call
+        .write(|draft, act| {
+            actions::buildpack::uploaded(draft, act, guid, &file_name, facts, stack)
+        })
+        .await?;
+    response::job(&call.base, job)
+}
+
+/// Judge and keep; this blocks. Answers what the buildpack's manifest says of its stack.
+fn keep(blobs: &Blobs, upload: Upload) -> Result<(BlobFacts, Option<String>), ApiError> {
+    let file = upload
+        .file
+        .ok_or_else(|| ApiError::unprocessable("Upload must include the field 'bits'"))?;
+    let (mut stack, mut is_buildpack) = (None, false);
+    let judged = zip::judge(file.path(), |entry, content| {
+        is_buildpack |= entry.path.starts_with("bin/");
+        if entry.path == "manifest.yml" {
+            stack = stack_of(content)?;
+        }
+        Ok(())
+    });
+    judged.map_err(|error| invalid(&error.to_string()))?;
+    if !is_buildpack {
+        return Err(invalid("it has no folder 'bin' at its top"));
+    }
+    let facts = blobs.keep(file).map_err(|inside| {
+        ApiError::unavailable("The buildpack could not be kept. Try again.", inside)
+    })?;
+    Ok((facts, stack))
+}
+
+fn invalid(why: &str) -> ApiError {
+    ApiError::new(
+        Code::BuildpackInvalid,
+        format!("Buildpack is invalid: {why}"),
+    )
+}
+
+/// The line `stack: NAME` of a manifest; the rest of it is the buildpack's own affair.
+fn stack_of(content: &mut dyn Read) -> std::io::Result<Option<String>> {
+    let mut text = Vec::new();
+    content.take(MANIFEST_MAX_BYTES).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let mut stacks = text.lines().filter_map(|line| line.strip_prefix("stack:"));
+    let name = stacks
+        .next()
+        .map(|name| name.trim().trim_matches(['"', '\'']));
+    Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
 fn find(call: &Call) -> Result<Arc<Buildpack>, ApiError> {

@@ -9,8 +9,13 @@ use http::Method;
 
 use super::context::Context;
 use super::{
-    audit_event, buildpack, environment_variable_group, feature_flag, job, log_cache, organization,
-    role, root, space, stack, uaa, user,
+    absent, audit_event, buildpack, environment_variable_group, feature_flag, job, log_cache,
+    organization, platform, role, root, space, stack, uaa, user,
+};
+use super::{
+    app, app_action, app_environment, build, deployment, destination, domain, droplet, manifest,
+    package, package_upload, process, process_instances, route, service_credential_binding,
+    service_instance, task,
 };
 
 /// One row.
@@ -28,7 +33,16 @@ pub(crate) fn all() -> Vec<Endpoint> {
         path: format!("/uaa{}", endpoint.path),
         ..endpoint
     });
-    let tables = [platform(), tenants(), logs(), self::uaa()];
+    let tables = [
+        platform(),
+        tenants(),
+        apps(),
+        staging(),
+        routes(),
+        services(),
+        logs(),
+        self::uaa(),
+    ];
     tables.into_iter().flatten().chain(under_prefix).collect()
 }
 
@@ -50,12 +64,24 @@ fn platform() -> Vec<Endpoint> {
         patch("/v3/environment_variable_groups/{name}", environment_variable_group::update),
         get("/v3/stacks", stack::list),
         get("/v3/stacks/{guid}", stack::show),
-        get("/v3/isolation_segments", stack::isolation_segments),
         get("/v3/buildpacks", buildpack::list),
         post("/v3/buildpacks", buildpack::create),
         get("/v3/buildpacks/{guid}", buildpack::show),
         patch("/v3/buildpacks/{guid}", buildpack::update),
         delete("/v3/buildpacks/{guid}", buildpack::delete),
+        post("/v3/buildpacks/{guid}/upload", buildpack::upload),
+
+        // What there is none of.
+        get("/v3/isolation_segments", absent::list),
+        get("/v3/organization_quotas", absent::list),
+        get("/v3/security_groups", absent::list),
+        get("/v3/space_quotas", absent::list),
+
+        // What cfx adds.
+        get("/cfx/v1/status", platform::status),
+        get("/cfx/v1/cells", platform::cells),
+        get("/cfx/v1/why/{guid}", platform::why),
+        post("/cfx/v1/join_tokens", platform::create_join_token),
 
         // What happened.
         get("/v3/audit_events", audit_event::list),
@@ -74,11 +100,16 @@ fn tenants() -> Vec<Endpoint> {
         patch("/v3/organizations/{guid}", organization::update),
         delete("/v3/organizations/{guid}", organization::delete),
 
+        get("/v3/organizations/{guid}/relationships/default_isolation_segment", absent::relationship_of_organization),
+
         get("/v3/spaces", space::list),
         post("/v3/spaces", space::create),
         get("/v3/spaces/{guid}", space::show),
         patch("/v3/spaces/{guid}", space::update),
         delete("/v3/spaces/{guid}", space::delete),
+        get("/v3/spaces/{guid}/relationships/isolation_segment", absent::relationship_of_space),
+        get("/v3/spaces/{guid}/running_security_groups", absent::list_of_space),
+        get("/v3/spaces/{guid}/staging_security_groups", absent::list_of_space),
 
         get("/v3/users", user::list),
         post("/v3/users", user::create),
@@ -90,6 +121,151 @@ fn tenants() -> Vec<Endpoint> {
         post("/v3/roles", role::create),
         get("/v3/roles/{guid}", role::show),
         delete("/v3/roles/{guid}", role::delete),
+    ]
+}
+
+/// Apps, and what runs of them.
+#[rustfmt::skip]
+fn apps() -> Vec<Endpoint> {
+    vec![
+        get("/v3/apps", app::list),
+        post("/v3/apps", app::create),
+        get("/v3/apps/{guid}", app::show),
+        patch("/v3/apps/{guid}", app::update),
+        delete("/v3/apps/{guid}", app::delete),
+        post("/v3/apps/{guid}/actions/start", app_action::start),
+        post("/v3/apps/{guid}/actions/stop", app_action::stop),
+        post("/v3/apps/{guid}/actions/restart", app_action::restart),
+        get("/v3/apps/{guid}/droplets/current", app_action::current_droplet),
+        get("/v3/apps/{guid}/relationships/current_droplet", app_action::current_droplet_relationship),
+        patch("/v3/apps/{guid}/relationships/current_droplet", app_action::set_current_droplet),
+        get("/v3/apps/{guid}/env", app_environment::show),
+        get("/v3/apps/{guid}/environment_variables", app_environment::variables),
+        patch("/v3/apps/{guid}/environment_variables", app_environment::update),
+        get("/v3/apps/{guid}/features", app_environment::features),
+        get("/v3/apps/{guid}/features/{name}", app_environment::feature),
+        patch("/v3/apps/{guid}/features/{name}", app_environment::set_feature),
+        get("/v3/apps/{guid}/ssh_enabled", app_environment::ssh_enabled),
+
+        post("/v3/spaces/{guid}/actions/apply_manifest", manifest::apply),
+        post("/v3/spaces/{guid}/manifest_diff", manifest::difference),
+        get("/v3/apps/{guid}/manifest", manifest::show),
+
+        get("/v3/processes", process::list),
+        get("/v3/processes/{guid}", process::show),
+        patch("/v3/processes/{guid}", process::update),
+        post("/v3/processes/{guid}/actions/scale", process::scale),
+        get("/v3/processes/{guid}/sidecars", process::sidecars),
+        get("/v3/processes/{guid}/stats", process_instances::stats),
+        get("/v3/processes/{guid}/process_instances", process_instances::list),
+        delete("/v3/processes/{guid}/instances/{index}", process::terminate_instance),
+        get("/v3/apps/{guid}/processes", process::list_of_app),
+        get("/v3/apps/{guid}/processes/{type}", process::show),
+        patch("/v3/apps/{guid}/processes/{type}", process::update),
+        post("/v3/apps/{guid}/processes/{type}/actions/scale", process::scale),
+        get("/v3/apps/{guid}/processes/{type}/sidecars", process::sidecars),
+        get("/v3/apps/{guid}/processes/{type}/stats", process_instances::stats),
+        get("/v3/apps/{guid}/processes/{type}/process_instances", process_instances::list),
+        delete("/v3/apps/{guid}/processes/{type}/instances/{index}", process::terminate_instance),
+        get("/v3/apps/{guid}/sidecars", app::sidecars),
+
+        get("/v3/deployments", deployment::list),
+        post("/v3/deployments", deployment::create),
+        get("/v3/deployments/{guid}", deployment::show),
+        post("/v3/deployments/{guid}/actions/cancel", deployment::cancel),
+        post("/v3/deployments/{guid}/actions/continue", deployment::continue_),
+
+        get("/v3/tasks", task::list),
+        get("/v3/tasks/{guid}", task::show),
+        put("/v3/tasks/{guid}/cancel", task::cancel),
+        post("/v3/tasks/{guid}/actions/cancel", task::cancel),
+        get("/v3/apps/{guid}/tasks", task::list_of_app),
+        post("/v3/apps/{guid}/tasks", task::create),
+    ]
+}
+
+/// From bits to droplets.
+#[rustfmt::skip]
+fn staging() -> Vec<Endpoint> {
+    vec![
+        post("/v3/resource_matches", package::resource_matches),
+        get("/v3/packages", package::list),
+        post("/v3/packages", package::create),
+        get("/v3/packages/{guid}", package::show),
+        delete("/v3/packages/{guid}", package::delete),
+        post("/v3/packages/{guid}/upload", package_upload::upload),
+        get("/v3/packages/{guid}/download", package::download),
+        get("/v3/packages/{guid}/droplets", package::droplets),
+        get("/v3/apps/{guid}/packages", package::list_of_app),
+
+        get("/v3/builds", build::list),
+        post("/v3/builds", build::create),
+        get("/v3/builds/{guid}", build::show),
+        get("/v3/apps/{guid}/builds", build::list_of_app),
+
+        get("/v3/droplets", droplet::list),
+        post("/v3/droplets", droplet::create),
+        get("/v3/droplets/{guid}", droplet::show),
+        delete("/v3/droplets/{guid}", droplet::delete),
+        post("/v3/droplets/{guid}/upload", droplet::upload),
+        get("/v3/droplets/{guid}/download", droplet::download),
+        get("/v3/apps/{guid}/droplets", droplet::list_of_app),
+    ]
+}
+
+/// Domains, routes and where they lead.
+#[rustfmt::skip]
+fn routes() -> Vec<Endpoint> {
+    vec![
+        get("/v3/domains", domain::list),
+        post("/v3/domains", domain::create),
+        get("/v3/domains/{guid}", domain::show),
+        delete("/v3/domains/{guid}", domain::delete),
+        get("/v3/domains/{guid}/route_reservations", domain::route_reservations),
+        get("/v3/organizations/{guid}/domains", domain::list_of_organization),
+        get("/v3/organizations/{guid}/domains/default", domain::default_of_organization),
+
+        get("/v3/routes", route::list),
+        post("/v3/routes", route::create),
+        get("/v3/routes/{guid}", route::show),
+        patch("/v3/routes/{guid}", route::update),
+        delete("/v3/routes/{guid}", route::delete),
+        patch("/v3/routes/{guid}/relationships/space", route::transfer),
+        get("/v3/routes/{guid}/destinations", destination::list),
+        post("/v3/routes/{guid}/destinations", destination::insert),
+        patch("/v3/routes/{guid}/destinations", destination::replace),
+        delete("/v3/routes/{guid}/destinations/{destination}", destination::delete),
+        get("/v3/apps/{guid}/routes", route::list_of_app),
+        delete("/v3/spaces/{guid}/routes", route::delete_unmapped),
+    ]
+}
+
+/// Services that users provide, and the lists that are empty without brokers.
+#[rustfmt::skip]
+fn services() -> Vec<Endpoint> {
+    vec![
+        get("/v3/service_instances", service_instance::list),
+        post("/v3/service_instances", service_instance::create),
+        get("/v3/service_instances/{guid}", service_instance::show),
+        patch("/v3/service_instances/{guid}", service_instance::update),
+        delete("/v3/service_instances/{guid}", service_instance::delete),
+        get("/v3/service_instances/{guid}/credentials", service_instance::credentials),
+        get("/v3/service_instances/{guid}/parameters", service_instance::parameters),
+        get("/v3/service_instances/{guid}/permissions", service_instance::permissions),
+        get("/v3/service_instances/{guid}/relationships/shared_spaces", service_instance::shared_spaces),
+        get("/v3/service_instances/{guid}/relationships/shared_spaces/usage_summary", service_instance::shared_spaces_usage),
+
+        get("/v3/service_credential_bindings", service_credential_binding::list),
+        post("/v3/service_credential_bindings", service_credential_binding::create),
+        get("/v3/service_credential_bindings/{guid}", service_credential_binding::show),
+        delete("/v3/service_credential_bindings/{guid}", service_credential_binding::delete),
+        get("/v3/service_credential_bindings/{guid}/details", service_credential_binding::details),
+        get("/v3/service_credential_bindings/{guid}/parameters", service_credential_binding::parameters),
+
+        get("/v3/service_route_bindings", service_credential_binding::none),
+        get("/v3/service_brokers", service_credential_binding::none),
+        get("/v3/service_offerings", service_credential_binding::none),
+        get("/v3/service_plans", service_credential_binding::none),
     ]
 }
 

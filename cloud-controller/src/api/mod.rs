@@ -19,17 +19,41 @@ mod query;
 
 mod front;
 
+mod app_log;
+mod download;
+mod stg_hold;
+mod upload;
+
+mod absent;
+mod app;
+mod app_action;
+mod app_environment;
 mod audit_event;
+mod build;
 mod buildpack;
+mod deployment;
+mod destination;
+mod domain;
+mod droplet;
 mod environment_variable_group;
 mod feature_flag;
 mod job;
 mod log_cache;
+mod manifest;
 mod organization;
+mod package;
+mod package_upload;
+mod platform;
+mod process;
+mod process_instances;
 mod role;
 mod root;
+mod route;
+mod service_credential_binding;
+mod service_instance;
 mod space;
 mod stack;
+mod task;
 mod uaa;
 mod user;
 
@@ -54,3 +78,6 @@ pub fn router(context: Context) -> Router {
         .with_state(context);
     front::wrap(router, ids)
 }
+
+#[cfg(test)]
+mod tests;

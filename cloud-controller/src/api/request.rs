@@ -61,18 +61,6 @@ impl Base {
     pub(crate) fn href(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
-
-    /// Host and port.
-    pub(crate) fn host(&self) -> &str {
-        self.origin.split("://").nth(1).unwrap_or_default()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn fixed(origin: &str) -> Self {
-        Self {
-            origin: origin.to_owned(),
-        }
-    }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

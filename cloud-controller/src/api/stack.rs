@@ -1,7 +1,6 @@
-//! `/v3/stacks`, and the isolation segments that there are none of.
+//! `/v3/stacks`.
 
 use cfx_protocol::v3::stack as wire;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::{Answer, ApiError};
@@ -27,11 +26,6 @@ pub(super) async fn show(call: Call) -> Answer {
     let found = call.state.get::<Stack>(&call.guid());
     let stack = found.ok_or_else(|| ApiError::not_found("Stack"))?;
     response::ok(present(&call.base, stack))
-}
-
-/// Cells are told apart by tags, not by segments: the list is empty.
-pub(super) async fn isolation_segments(call: Call, query: Query) -> Answer {
-    pagination::plain(&call.base, &query, Vec::<Value>::new())
 }
 
 fn present(base: &Base, stack: &Stack) -> wire::Stack {

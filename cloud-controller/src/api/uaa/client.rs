@@ -5,9 +5,8 @@ use axum::response::IntoResponse;
 use cfx_protocol::uaa::{NewOauthClient, OauthClient};
 use http::StatusCode;
 
-use super::{UaaAnswer, UaaCall, UaaRefusal};
+use super::{UaaAnswer, UaaBody, UaaCall, UaaRefusal};
 use crate::actions;
-use crate::api::request::Body;
 use crate::state::auth::Client;
 
 pub(in crate::api) async fn show(call: UaaCall) -> UaaAnswer {
@@ -19,7 +18,7 @@ pub(in crate::api) async fn show(call: UaaCall) -> UaaAnswer {
     Ok(Json(present(client)).into_response())
 }
 
-pub(in crate::api) async fn create(call: UaaCall, body: Body<NewOauthClient>) -> UaaAnswer {
+pub(in crate::api) async fn create(call: UaaCall, body: UaaBody<NewOauthClient>) -> UaaAnswer {
     call.demand(&["clients.write", "clients.admin", "uaa.admin"])?;
     let new = body.0;
     if call.state.get::<Client>(&new.client_id).is_some() {

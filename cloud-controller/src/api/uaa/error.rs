@@ -67,6 +67,14 @@ impl UaaRefusal {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
+    pub(super) fn invalid_resource(description: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_scim_resource",
+            description,
+        )
+    }
+
     pub(super) fn insufficient_scope(scopes: &[&str]) -> Self {
         let description = format!(
             "Insufficient scope for this resource: one of {} is needed",
@@ -128,11 +136,7 @@ impl From<Refused> for UaaRefusal {
             Refused::Forbidden => {
                 Self::new(StatusCode::FORBIDDEN, "access_denied", refused.to_string())
             }
-            other => Self::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_scim_resource",
-                other.to_string(),
-            ),
+            other => Self::invalid_resource(other.to_string()),
         }
     }
 }

@@ -14,13 +14,14 @@ pub(super) mod user;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use cfx_protocol::id::UserGuid;
 use http::request::Parts;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::context::Context;
-use super::request::{Base, bearer};
+use super::request::{Body, bearer};
 use crate::actions::deletion::Progress;
 use crate::actions::{Act, Refused};
 use crate::auth::Caller;
@@ -41,7 +42,6 @@ pub(crate) const ORIGIN: &str = "uaa";
 pub(super) struct UaaCall {
     context: Context,
     caller: Caller,
-    base: Base,
     state: Arc<State>,
     token: String,
     params: Vec<(String, String)>,
@@ -65,12 +65,25 @@ impl FromRequestParts<Context> for UaaCall {
         };
         Ok(Self {
             context: context.clone(),
-            base: Base::of(context, parts),
             caller,
             state,
             token,
             params,
         })
+    }
+}
+
+/// A JSON body, refused in UAA's words.
+#[derive(Debug)]
+pub(super) struct UaaBody<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Context> for UaaBody<T> {
+    type Rejection = UaaRefusal;
+
+    async fn from_request(request: Request, context: &Context) -> Result<Self, UaaRefusal> {
+        let body = Body::<T>::from_request(request, context).await;
+        body.map(|body| Self(body.0))
+            .map_err(|error| UaaRefusal::invalid_resource(error.detail()))
     }
 }
 

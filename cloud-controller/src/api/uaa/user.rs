@@ -9,11 +9,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::filter::Filter;
-use super::{ORIGIN, UaaAnswer, UaaCall, UaaRefusal, ZONE};
+use super::{ORIGIN, UaaAnswer, UaaBody, UaaCall, UaaRefusal, ZONE};
 use crate::actions;
 use crate::actions::user::{NewAccount, named};
 use crate::api::query::Query;
-use crate::api::request::Body;
 use crate::api::response::seconds;
 use crate::state::user::User;
 
@@ -51,7 +50,7 @@ pub(in crate::api) async fn show(call: UaaCall) -> UaaAnswer {
     Ok(Json(present(user)).into_response())
 }
 
-pub(in crate::api) async fn create(call: UaaCall, body: Body<NewScimUser>) -> UaaAnswer {
+pub(in crate::api) async fn create(call: UaaCall, body: UaaBody<NewScimUser>) -> UaaAnswer {
     call.demand(&["scim.write", "scim.create", "uaa.admin"])?;
     let new = body.0;
     let origin = new.origin.filter(|origin| !origin.is_empty());
@@ -110,7 +109,10 @@ pub(in crate::api) async fn delete(call: UaaCall) -> UaaAnswer {
 }
 
 /// One's own with the old password; anybody's with `uaa.admin` or `password.write` of a client.
-pub(in crate::api) async fn set_password(call: UaaCall, body: Body<PasswordChange>) -> UaaAnswer {
+pub(in crate::api) async fn set_password(
+    call: UaaCall,
+    body: UaaBody<PasswordChange>,
+) -> UaaAnswer {
     let guid = call.user_guid();
     let user = call.state.get::<User>(&guid).cloned();
     if guid == call.caller.guid {

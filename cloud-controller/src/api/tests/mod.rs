@@ -1,0 +1,11 @@
+//! The API as its clients meet it: each test sends real requests to the real endpoints over a
+//! state in memory.
+
+mod harness;
+mod lists;
+mod matrix;
+mod refusals;
+mod resources;
+mod sign_in;
+mod socket;
+mod world;
