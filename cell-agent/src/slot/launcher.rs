@@ -13,6 +13,8 @@ pub static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cfx-launch
 /// Writes the launcher into `directory` unless it is there; its name carries its digest, so that
 /// running instances keep the one they were started with.
 pub fn install(directory: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let directory = &directory.canonicalize()?;
     let digest = hex::encode(Sha256::digest(PROGRAM));
     let short = digest.get(..16).unwrap_or(&digest);
     let path = directory.join(format!("launcher-{short}"));
@@ -20,7 +22,6 @@ pub fn install(directory: &Path) -> std::io::Result<PathBuf> {
     if is_whole {
         return Ok(path);
     }
-    std::fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(PROGRAM)?;
     file.as_file()

@@ -84,6 +84,9 @@ pub struct Volumes {
 impl Volumes {
     /// `directory` is the cell's own; only root may enter it.
     pub fn new(directory: PathBuf) -> Result<Self, VolumeError> {
+        std::fs::create_dir_all(&directory).map_err(io("make", &directory))?;
+        // The kernel's table of mounts knows no links, and the engine no relative paths.
+        let directory = directory.canonicalize().map_err(io("find", &directory))?;
         let volumes = Self { directory };
         for path in [volumes.templates(), volumes.directory.clone()] {
             std::fs::create_dir_all(&path).map_err(io("make", &path))?;

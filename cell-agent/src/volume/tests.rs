@@ -129,6 +129,19 @@ fn leftovers_of_a_killed_agent_are_found_taken_over_or_cleared_away() {
 }
 
 #[test]
+fn a_folder_reached_by_a_link_is_cleared_all_the_same() {
+    let guarded = Guarded::new();
+    let link = guarded.folder.path().join("link");
+    std::os::unix::fs::symlink(guarded.folder.path().join("volumes"), &link).expect("linked");
+    let linked = Volumes::new(link).expect("volumes");
+    let made = linked.make(&spec(1, None)).expect("made");
+    assert_eq!(guarded.volumes.adopt(name(1)).expect("looked"), Some(made));
+    linked.release(name(1)).expect("released");
+    assert_eq!(guarded.volumes.adopt(name(1)).expect("looked"), None);
+    assert!(linked.list().expect("names").is_empty());
+}
+
+#[test]
 fn a_size_that_holds_nothing_is_refused() {
     let guarded = Guarded::new();
     let mut small = spec(1, None);

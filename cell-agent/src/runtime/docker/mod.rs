@@ -13,7 +13,9 @@ mod layer;
 mod spec;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -61,11 +63,16 @@ pub struct Docker {
 impl Docker {
     /// Connect and agree on a version of the API.
     pub async fn connect(
-        config: DockerConfig,
+        mut config: DockerConfig,
         supervisor: &Supervisor,
         clock: Clock,
     ) -> Result<Arc<Self>, RuntimeError> {
         let engine = call::connect(&config.socket).await?;
+        config.directory = own_folder(&config.directory).map_err(|error| RuntimeError::Failed {
+            runtime: NAME,
+            action: "make the runtime's folder",
+            detail: error.to_string(),
+        })?;
         let exits = events::follow(engine.clone(), config.cell, supervisor, clock);
         Ok(Arc::new(Self {
             config,
@@ -87,6 +94,13 @@ impl Docker {
         self.groups.lock().insert(name, groups.clone());
         Ok(groups)
     }
+}
+
+/// The engine mounts by absolute paths; in it are names of instances, which are nobody else's.
+fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    path.canonicalize()
 }
 
 #[async_trait]

@@ -311,7 +311,7 @@ async fn two_cells_on_one_engine_do_not_see_each_other() {
 }
 
 /// An image with a shell that needs nothing else, and settings of its own.
-async fn import_image(engine: &Engine) -> String {
+async fn import_image(engine: &Engine, repository: &str) -> String {
     let shell = std::fs::read("/bin/busybox").expect("busybox-static is installed");
     let mut tar = tar::Builder::new(Vec::new());
     for (path, content) in [("bin/busybox", shell.as_slice()), ("data/old", b"old")] {
@@ -322,7 +322,7 @@ async fn import_image(engine: &Engine) -> String {
             .expect("appended");
     }
     let bytes = tar.into_inner().expect("an archive");
-    let (repository, tag) = ("cfx-test-image", engine.ids.secret(6));
+    let tag = engine.ids.secret(6);
     let changes = "ENTRYPOINT [\"/bin/busybox\"]\nCMD [\"sh\"]\nENV GREETING=hello\n\
         WORKDIR /work\nEXPOSE 9000 9001/udp\nVOLUME /var/data";
     let options = CreateImageOptionsBuilder::default()
@@ -340,10 +340,39 @@ async fn import_image(engine: &Engine) -> String {
     format!("{repository}:{tag}")
 }
 
+async fn remove_image(engine: &Engine, reference: &str) {
+    let options = RemoveImageOptionsBuilder::default().force(true).build();
+    let client = &engine.docker.engine;
+    let removed = client.remove_image(reference, Some(options), None).await;
+    removed.expect("removed");
+}
+
+#[tokio::test]
+async fn a_local_image_of_the_right_name_is_a_read_only_stack() {
+    let engine = Engine::start().await;
+    let stack = format!("test{}", engine.ids.secret(4));
+    let reference = import_image(&engine, &format!("cfx/stack-{stack}")).await;
+    let stacks = engine.docker.stacks().await.expect("stacks");
+    assert!(stacks.contains(&stack), "{stacks:?}");
+    let reservation = engine.prepare(RootFs::Stack(stack), Some(USER));
+    engine.docker.reserve(&reservation).await.expect("reserved");
+    let line = "busybox id -un; busybox touch /made || echo read-only";
+    let app = ["/bin/busybox", "sh", "-c", line].map(str::to_owned);
+    let attached = engine.arm(reservation.slot.clone(), App::Exec(app.to_vec()));
+    let told = read(attached.await).await;
+    assert!(told.starts_with("vcap\nread-only\n"), "{told}");
+    engine
+        .docker
+        .release(reservation.name)
+        .await
+        .expect("released");
+    remove_image(&engine, &reference).await;
+}
+
 #[tokio::test]
 async fn a_docker_image_keeps_its_own_settings_and_writes_up_to_its_limit() {
     let engine = Engine::start().await;
-    let reference = import_image(&engine).await;
+    let reference = import_image(&engine, "cfx-test-image").await;
     let defaults = engine.docker.image(&reference, None).await.expect("there");
     assert_eq!(defaults.entrypoint, ["/bin/busybox"]);
     assert_eq!(defaults.command, ["sh"]);
@@ -387,16 +416,13 @@ async fn a_docker_image_keeps_its_own_settings_and_writes_up_to_its_limit() {
     engine.volumes.release(name).expect("released");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains(&name.to_string()), "{mounts}");
-    let options = RemoveImageOptionsBuilder::default().force(true).build();
-    let client = &engine.docker.engine;
-    let removed = client.remove_image(&reference, Some(options), None).await;
-    removed.expect("removed");
+    remove_image(&engine, &reference).await;
 }
 
 #[tokio::test]
 async fn a_running_image_s_container_is_released_with_its_layer() {
     let engine = Engine::start().await;
-    let reference = import_image(&engine).await;
+    let reference = import_image(&engine, "cfx-test-image").await;
     let root = RootFs::Image {
         reference: reference.clone(),
         credentials: None,
@@ -420,10 +446,7 @@ async fn a_running_image_s_container_is_released_with_its_layer() {
     assert!(engine.docker.adopt().await.expect("listed").is_empty());
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains("home/layer"), "{mounts}");
-    let options = RemoveImageOptionsBuilder::default().force(true).build();
-    let client = &engine.docker.engine;
-    let removed = client.remove_image(&reference, Some(options), None).await;
-    removed.expect("removed");
+    remove_image(&engine, &reference).await;
 }
 
 #[tokio::test]
