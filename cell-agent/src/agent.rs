@@ -20,19 +20,22 @@ use cfx_protocol::desired::{Assignment, DesiredFrame};
 use cfx_protocol::generation::Refused;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use cfx_protocol::instance::InstanceEvent;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::events::Events;
 use crate::execute::{Executor, Told};
 use crate::hooks::Order;
-use crate::plan::{Action, BackOff, Desired, Followed, Instance, Plan, Step, Work, plan};
+use crate::plan::{Action, BackOff, Desired, Followed, Instance, Plan, Step, Work, halt, plan};
 use crate::state_file::StateFile;
 use adopt::Judge;
 use picture::Picture;
 
-/// Longest sleep of the loop: due times are wall time, and the wall clock may jump.
+/// Longest sleep of the loop, so that a jump of the wall clock is noticed soon.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// Wall and monotonic time may drift apart by less than this between two turns.
+const JUMP_MIN: Duration = Duration::from_millis(500);
 /// Pause before the next attempt when the state could not be saved.
 const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// Crash reports kept until a controller takes them; the oldest go first.
@@ -50,6 +53,8 @@ pub enum Message {
     /// The controller has crash reports up to this number.
     CrashesTaken(u64),
     Drain(bool),
+    /// End everything that runs and remember it; nothing is started any more.
+    Halt,
     RuntimeAnswers(bool),
 }
 
@@ -76,6 +81,9 @@ pub struct Agent {
     /// Counts changes that the controller should hear of at once.
     changes: u64,
     runtime_answers: bool,
+    pub(crate) halting: bool,
+    /// Wall and monotonic time of the last turn.
+    last_look: (Timestamp, Duration),
     pub(crate) executor: Executor,
     pub(crate) rule: BackOff,
     pub(crate) cell_name: String,
@@ -112,6 +120,8 @@ impl Agent {
             unsaved: true,
             changes: 0,
             runtime_answers: true,
+            halting: false,
+            last_look: (parts.clock.now(), parts.clock.monotonic()),
             executor: parts.executor,
             rule: parts.rule,
             cell_name: parts.cell_name,
@@ -146,7 +156,12 @@ impl Agent {
     /// One turn of the loop; tells how long to sleep if nothing happens.
     async fn turn(&mut self) -> Duration {
         let now = self.clock.now();
-        let Plan { steps, wake_at } = plan(&self.desired, &self.instances, now);
+        self.notice_jump(now);
+        let Plan { steps, wake_at } = if self.halting {
+            halt(&self.instances)
+        } else {
+            plan(&self.desired, &self.instances, now)
+        };
         let orders: Vec<_> = steps.iter().filter_map(|step| self.mark(step)).collect();
         let saved = self.save().await;
         self.show();
@@ -166,6 +181,24 @@ impl Agent {
         until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
     }
 
+    /// Due times are wall time, because people read them and they outlive the agent. When the wall
+    /// clock is set they move with it, so that every wait stays as long as it was.
+    fn notice_jump(&mut self, wall: Timestamp) {
+        let (wall_before, monotonic_before) = self.last_look;
+        let monotonic = self.clock.monotonic();
+        self.last_look = (wall, monotonic);
+        let passed = SignedDuration::try_from(monotonic.saturating_sub(monotonic_before));
+        let jump = wall.duration_since(wall_before) - passed.unwrap_or(SignedDuration::ZERO);
+        if jump.unsigned_abs() < JUMP_MIN {
+            return;
+        }
+        self.events.clock_was_set(jump);
+        for instance in self.instances.values_mut() {
+            instance.shift_times(jump);
+        }
+        self.changed();
+    }
+
     /// Note that a step is under way, and make its order.
     fn mark(&mut self, step: &Step) -> Option<(Action, Order)> {
         tracing::debug!(assignment = %step.assignment, action = ?step.action, reason = step.reason, "step");
@@ -176,7 +209,9 @@ impl Agent {
             return None;
         }
         if let Action::Prepare { start } = step.action {
-            return self.mark_prepare(step.assignment, start).map(|order| (step.action, order));
+            return self
+                .mark_prepare(step.assignment, start)
+                .map(|order| (step.action, order));
         }
         let now = self.clock.now();
         let instance = self.instances.get_mut(&step.assignment)?;
@@ -208,7 +243,9 @@ impl Agent {
             .or_insert_with(|| Instance::new(assignment.clone(), spec.clone(), start));
         instance.assignment = assignment.clone();
         instance.spec = spec.clone();
-        if instance.start != start || instance.state != cfx_protocol::instance::InstanceState::Preparing {
+        if instance.start != start
+            || instance.state != cfx_protocol::instance::InstanceState::Preparing
+        {
             instance.begin(start);
         }
         let order = order(instance);
@@ -237,6 +274,10 @@ impl Agent {
             Message::CrashesTaken(last) => self.crashes.retain(|(number, _)| *number > last),
             Message::Drain(draining) => {
                 self.desired.draining = draining;
+                self.changed();
+            }
+            Message::Halt => {
+                self.halting = true;
                 self.changed();
             }
             Message::RuntimeAnswers(answers) => {
@@ -285,12 +326,7 @@ impl Agent {
         self.changes += 1;
     }
 
-    pub(crate) fn apply(
-        &mut self,
-        guid: AssignmentGuid,
-        event: InstanceEvent,
-        now: jiff::Timestamp,
-    ) {
+    pub(crate) fn apply(&mut self, guid: AssignmentGuid, event: InstanceEvent, now: Timestamp) {
         if let Some(instance) = self.instances.get_mut(&guid)
             && let Err(illegal) = instance.apply(event, now)
         {
@@ -308,7 +344,8 @@ impl Agent {
 
     fn show(&self) {
         let picture = Picture::of(self);
-        self.events.counted(picture.reports.len(), picture.running, picture.cpu_cores);
+        self.events
+            .counted(picture.reports.len(), picture.running, picture.cpu_cores);
         // Nobody looks once the reporter has stopped.
         drop(self.picture.send(Arc::new(picture)));
     }

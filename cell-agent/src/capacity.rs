@@ -34,7 +34,13 @@ impl Machine {
 /// What the cell offers: what the machine has or the operator says, times the overcommit factor.
 #[must_use]
 pub fn offered(machine: Machine, config: &Config) -> Capacity {
-    let CapacityConfig { memory_mb, disk_mb, cpu_millicores, slots, overcommit } = config.capacity;
+    let CapacityConfig {
+        memory_mb,
+        disk_mb,
+        cpu_millicores,
+        slots,
+        overcommit,
+    } = config.capacity;
     let starts = machine.cores.saturating_mul(STARTS_PER_CORE);
     Capacity {
         memory_mb: times(memory_mb.unwrap_or(machine.memory_mb), overcommit),
@@ -83,18 +89,28 @@ mod tests {
 
     use super::*;
 
-    const MACHINE: Machine = Machine { memory_mb: 1_000, disk_mb: 2_000, cores: 4 };
+    const MACHINE: Machine = Machine {
+        memory_mb: 1_000,
+        disk_mb: 2_000,
+        cores: 4,
+    };
 
     #[test]
     fn the_offer_is_the_machine_times_the_factor_unless_configured() {
         let mut config = Config::new(CellGuid::NIL, "a".into(), "d".into());
         let offer = offered(MACHINE, &config);
-        assert_eq!((offer.memory_mb, offer.cpu_millicores, offer.starts), (1_000, 4_000, 8));
+        assert_eq!(
+            (offer.memory_mb, offer.cpu_millicores, offer.starts),
+            (1_000, 4_000, 8)
+        );
         config.capacity.overcommit = 2.5;
         config.capacity.disk_mb = Some(100);
         config.starts = Some(0);
         let offer = offered(MACHINE, &config);
-        assert_eq!((offer.memory_mb, offer.disk_mb, offer.starts), (2_500, 250, 1));
+        assert_eq!(
+            (offer.memory_mb, offer.disk_mb, offer.starts),
+            (2_500, 250, 1)
+        );
     }
 
     #[test]

@@ -174,7 +174,12 @@ impl Raw {
             disk_mb: mebibytes("disk", self.disk.as_deref())?,
             cpu_millicores: millicores("cores", self.cores, 1_024.0)?,
             slots: self.slots.unwrap_or(SLOTS_DEFAULT),
-            overcommit: in_range("overcommit", self.overcommit.unwrap_or(1.0), 0.1, OVERCOMMIT_MAX)?,
+            overcommit: in_range(
+                "overcommit",
+                self.overcommit.unwrap_or(1.0),
+                0.1,
+                OVERCOMMIT_MAX,
+            )?,
         };
         let defaults = Config::new(cell, self.name, self.data);
         Ok(Config {

@@ -1,5 +1,7 @@
-//! Emptying a cell before maintenance. The cell takes nothing new and says so; moving what it has
-//! is the controller's work, which starts replacements first and removes assignments afterwards.
+//! Emptying a cell: before maintenance, or because the whole platform stops.
+//!
+//! Before maintenance the cell takes nothing new and says so; moving what it has is the controller's
+//! work, which starts replacements first and removes assignments afterwards.
 
 use std::sync::Arc;
 
@@ -31,6 +33,14 @@ impl Drain {
     /// Take work again.
     pub async fn end(&self) {
         self.set(false).await;
+    }
+
+    /// End everything that runs, and return when nothing of it is on the machine. What is desired is
+    /// remembered: the next agent starts it again, under new instance guids.
+    pub async fn halt(&self) {
+        drop(self.messages.send(Message::Halt).await);
+        let mut picture = self.picture.clone();
+        drop(picture.wait_for(|picture| picture.halted).await);
     }
 
     async fn set(&self, draining: bool) {

@@ -77,7 +77,11 @@ struct Entry {
 impl DropletCache {
     /// Open the cache; what an earlier agent of the same boot completed is kept. After a power loss
     /// names may be there without their content, so another boot's cache is thrown away.
-    pub fn open(directory: PathBuf, budget_bytes: u64, client: InternalClient) -> Result<Self, CacheError> {
+    pub fn open(
+        directory: PathBuf,
+        budget_bytes: u64,
+        client: InternalClient,
+    ) -> Result<Self, CacheError> {
         let io = |action| move |source| CacheError::Io { action, source };
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").map_err(io("tell the boot"))?;
         let boot_file = directory.join("boot");
@@ -87,7 +91,12 @@ impl DropletCache {
         cfx_process::durable_file::create_private_folder(&directory).map_err(io("be made"))?;
         std::fs::write(boot_file, boot).map_err(io("be marked"))?;
         let table = Arc::new(Mutex::new(scan(&directory).map_err(io("be listed"))?));
-        Ok(Self { directory, budget_bytes, client, table })
+        Ok(Self {
+            directory,
+            budget_bytes,
+            client,
+            table,
+        })
     }
 
     /// The droplet's folder, downloaded if need be, and kept until `name` is unpinned.
@@ -126,10 +135,21 @@ impl DropletCache {
 
     async fn fill(&self, key: &str, droplet: &BlobRef<DropletGuid>) -> Result<u64, CacheError> {
         let io = |action| move |source| CacheError::Io { action, source };
-        let archive = tempfile::NamedTempFile::new_in(&self.directory).map_err(io("make a file"))?;
+        let archive =
+            tempfile::NamedTempFile::new_in(&self.directory).map_err(io("make a file"))?;
         let path = format!("{PREFIX}/droplets/{}", droplet.guid);
-        let digest = Digest { sha256: &droplet.sha256, size_bytes: droplet.size_bytes };
-        download(&self.client, &path, Some(digest), droplet.size_bytes, archive.path()).await?;
+        let digest = Digest {
+            sha256: &droplet.sha256,
+            size_bytes: droplet.size_bytes,
+        };
+        download(
+            &self.client,
+            &path,
+            Some(digest),
+            droplet.size_bytes,
+            archive.path(),
+        )
+        .await?;
         let (directory, key) = (self.directory.clone(), key.to_owned());
         let unpacked = move || unpack(&directory, &key, archive.path());
         tokio::task::spawn_blocking(unpacked)
@@ -180,7 +200,10 @@ impl Table {
         let mut total: u64 = self.entries.values().map(|entry| entry.bytes).sum();
         let mut removed = Vec::new();
         while total > budget_bytes {
-            let unused = self.entries.iter().filter(|(_, e)| e.whole && e.pins.is_empty());
+            let unused = self
+                .entries
+                .iter()
+                .filter(|(_, e)| e.whole && e.pins.is_empty());
             let Some((key, entry)) = unused.min_by_key(|(_, entry)| entry.last_use) else {
                 break;
             };
@@ -205,7 +228,10 @@ fn unpack(directory: &Path, key: &str, archive: &Path) -> Result<u64, CacheError
         .map_err(io("make a folder"))?;
     let home = work.path().join("home");
     std::fs::create_dir(&home).map_err(io("make a folder"))?;
-    let limits = Limits { entries: ENTRIES_MAX, bytes: UNPACKED_MAX_BYTES };
+    let limits = Limits {
+        entries: ENTRIES_MAX,
+        bytes: UNPACKED_MAX_BYTES,
+    };
     let mut tree = Tree::new(home.clone(), limits, Links::Anywhere, None);
     let file = std::fs::File::open(archive).map_err(io("read the download"))?;
     untar::untar(io::BufReader::new(file), &mut tree)?;

@@ -66,7 +66,9 @@ impl EquipmentConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum EquipmentError {
-    #[error("no container runtime answers: install Docker Engine (`apt-get install docker.io`) and start it, or name its socket")]
+    #[error(
+        "no container runtime answers: install Docker Engine (`apt-get install docker.io`) and start it, or name its socket"
+    )]
     NoRuntime(#[source] RuntimeError),
     #[error("the network of the cell cannot be made; it needs root")]
     Network(#[from] NetworkError),
@@ -144,7 +146,13 @@ pub async fn equip(
         Some(outside) => machine.reached_at(outside),
         None => machine,
     });
-    Ok(Equipment { runtime, ground, gateway, resolver, supervisor })
+    Ok(Equipment {
+        runtime,
+        ground,
+        gateway,
+        resolver,
+        supervisor,
+    })
 }
 
 /// The cell's addresses, chosen once: running instances keep theirs over restarts.

@@ -60,23 +60,71 @@ impl Events {
             let counters = [
                 ("cfx_cell_starts", "Instances armed", &self.starts),
                 ("cfx_cell_crashes", "Instances that crashed", &self.crashes),
-                ("cfx_cell_start_failures", "Instances that could not be made", &self.start_failures),
-                ("cfx_cell_stop_overruns", "Instances killed after their grace", &self.stop_overruns),
-                ("cfx_cell_step_failures", "Steps that failed and were tried again", &self.step_failures),
-                ("cfx_cell_refused_frames", "Frames of an older or foreign controller", &self.refused_frames),
-                ("cfx_cell_redials", "Dials of the controller after the first", &self.redials),
-                ("cfx_cell_log_lines_lost", "Log lines dropped before delivery", &self.log_lines_lost),
-                ("cfx_cell_state_failures", "Writes of the state file that failed", &self.state_failures),
-                ("cfx_cell_swept", "Leftovers of earlier agents cleared away", &self.swept),
+                (
+                    "cfx_cell_start_failures",
+                    "Instances that could not be made",
+                    &self.start_failures,
+                ),
+                (
+                    "cfx_cell_stop_overruns",
+                    "Instances killed after their grace",
+                    &self.stop_overruns,
+                ),
+                (
+                    "cfx_cell_step_failures",
+                    "Steps that failed and were tried again",
+                    &self.step_failures,
+                ),
+                (
+                    "cfx_cell_refused_frames",
+                    "Frames of an older or foreign controller",
+                    &self.refused_frames,
+                ),
+                (
+                    "cfx_cell_redials",
+                    "Dials of the controller after the first",
+                    &self.redials,
+                ),
+                (
+                    "cfx_cell_log_lines_lost",
+                    "Log lines dropped before delivery",
+                    &self.log_lines_lost,
+                ),
+                (
+                    "cfx_cell_state_failures",
+                    "Writes of the state file that failed",
+                    &self.state_failures,
+                ),
+                (
+                    "cfx_cell_swept",
+                    "Leftovers of earlier agents cleared away",
+                    &self.swept,
+                ),
             ];
             for (name, help, counter) in counters {
                 registry.register(name, help, counter.clone());
             }
             let histogram = self.prepared_in_seconds.clone();
-            registry.register("cfx_cell_prepare_seconds", "From order to a waiting process", histogram);
-            registry.register("cfx_cell_instances", "Assignments of which something is here", self.instances.clone());
-            registry.register("cfx_cell_instances_running", "Instances that run", self.running.clone());
-            registry.register("cfx_cell_instances_cpu_cores", "CPU of all instances", self.usage_cores.clone());
+            registry.register(
+                "cfx_cell_prepare_seconds",
+                "From order to a waiting process",
+                histogram,
+            );
+            registry.register(
+                "cfx_cell_instances",
+                "Assignments of which something is here",
+                self.instances.clone(),
+            );
+            registry.register(
+                "cfx_cell_instances_running",
+                "Instances that run",
+                self.running.clone(),
+            );
+            registry.register(
+                "cfx_cell_instances_cpu_cores",
+                "CPU of all instances",
+                self.usage_cores.clone(),
+            );
         });
     }
 
@@ -131,7 +179,10 @@ impl Events {
 
     pub fn state_damaged(&self, what: &str) {
         self.state_failures.inc();
-        tracing::error!(what, "the cell's state is damaged: what runs goes on, and the rest comes back from the controller");
+        tracing::error!(
+            what,
+            "the cell's state is damaged: what runs goes on, and the rest comes back from the controller"
+        );
     }
 
     pub fn swept(&self, name: InstanceGuid) {
@@ -140,7 +191,15 @@ impl Events {
     }
 
     pub fn adopted(&self, running: usize, ended: usize) {
-        tracing::info!(running, ended, "took over the instances of an earlier agent");
+        tracing::info!(
+            running,
+            ended,
+            "took over the instances of an earlier agent"
+        );
+    }
+
+    pub fn clock_was_set(&self, by: jiff::SignedDuration) {
+        tracing::warn!(%by, "the wall clock was set; waits stay as long as they were");
     }
 
     pub fn illegal(&self, illegal: &dyn std::fmt::Display) {
@@ -148,7 +207,8 @@ impl Events {
     }
 
     pub fn counted(&self, instances: usize, running: usize, cpu_cores: f64) {
-        self.instances.set(i64::try_from(instances).unwrap_or(i64::MAX));
+        self.instances
+            .set(i64::try_from(instances).unwrap_or(i64::MAX));
         self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
         self.usage_cores.set(cpu_cores);
     }

@@ -106,7 +106,12 @@ impl Executor {
             standing: Mutex::default(),
             preparing: Mutex::default(),
         };
-        (Self { shared: Arc::new(shared) }, receiver)
+        (
+            Self {
+                shared: Arc::new(shared),
+            },
+            receiver,
+        )
     }
 
     /// Begin a step.
@@ -147,7 +152,10 @@ impl Executor {
     pub fn look_at(&self, name: InstanceGuid) {
         if let Some(standing) = self.shared.standing_of(name) {
             let shared = self.shared.clone();
-            self.spawn("look at an end", async move { standing.look(&shared).await });
+            self.spawn(
+                "look at an end",
+                async move { standing.look(&shared).await },
+            );
         }
     }
 
@@ -164,7 +172,11 @@ impl Executor {
 impl Shared {
     /// A task that ends with the agent. Ending in the middle of a step is no different from a kill,
     /// which every step must bear anyway.
-    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let shutdown = self.supervisor.shutdown().clone();
         let task = async move { shutdown.or(task).await.unwrap_or_default() };
         self.supervisor.spawn(name, OnEnd::Nothing, task);
@@ -172,7 +184,11 @@ impl Shared {
 
     pub(crate) fn tell(&self, assignment: AssignmentGuid, start: u32, news: News) {
         // Nobody listens once the agent stops.
-        drop(self.news.send(Told { assignment, start, news }));
+        drop(self.news.send(Told {
+            assignment,
+            start,
+            news,
+        }));
     }
 
     pub(crate) fn voice(&self, order: &Order) -> Voice {
@@ -199,7 +215,9 @@ impl Shared {
 /// How a run-once work ended. For a staging this makes and uploads the droplet.
 async fn conclude(shared: Arc<Shared>, order: Order) {
     let name = order.name();
-    let exit = shared.standing_of(name).and_then(|standing| standing.exit());
+    let exit = shared
+        .standing_of(name)
+        .and_then(|standing| standing.exit());
     let exit = exit.unwrap_or(Exit::LOST);
     let outcome = staging::conclude(&shared.tools, &order, exit, &shared.voice(&order)).await;
     shared.tell(order.assignment.guid, order.start, News::Concluded(outcome));

@@ -19,10 +19,19 @@ use verdict::{StartVerdict, Startup};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// It is up. `ready` tells whether it may receive requests already.
-    Healthy { ready: bool },
-    NeverHealthy { after_s: u32, detail: String },
-    Unhealthy { detail: String },
-    ReadinessChanged { ready: bool },
+    Healthy {
+        ready: bool,
+    },
+    NeverHealthy {
+        after_s: u32,
+        detail: String,
+    },
+    Unhealthy {
+        detail: String,
+    },
+    ReadinessChanged {
+        ready: bool,
+    },
 }
 
 /// Ends a monitor: nobody listens any more.
@@ -47,8 +56,16 @@ impl Monitor {
         ports: &[u16],
         clock: Clock,
     ) -> Self {
-        let target = Target { ip: address.internal_ip, ports: ports.to_vec() };
-        Self { health, readiness, target, clock }
+        let target = Target {
+            ip: address.internal_ip,
+            ports: ports.to_vec(),
+        };
+        Self {
+            health,
+            readiness,
+            target,
+            clock,
+        }
     }
 
     /// From the launch: returns when the instance has failed or nobody listens.
@@ -74,7 +91,9 @@ impl Monitor {
     async fn wait_until_up(&self) -> Result<(), Finding> {
         let mut startup = Startup::new(self.health.start_timeout_s, self.clock.monotonic());
         loop {
-            let result = self.probe(&self.health.check, self.health.invocation_timeout_s).await;
+            let result = self
+                .probe(&self.health.check, self.health.invocation_timeout_s)
+                .await;
             match startup.judge(result, self.clock.monotonic()) {
                 StartVerdict::Up => return Ok(()),
                 StartVerdict::AgainAfter(pause) => self.clock.sleep(pause).await,
@@ -92,7 +111,9 @@ impl Monitor {
         }
         loop {
             self.clock.sleep(seconds(self.health.interval_s)).await;
-            let result = self.probe(&self.health.check, self.health.invocation_timeout_s).await;
+            let result = self
+                .probe(&self.health.check, self.health.invocation_timeout_s)
+                .await;
             if let Err(detail) = result {
                 return tell(Finding::Unhealthy { detail }).unwrap_or_default();
             }
@@ -121,7 +142,9 @@ impl Monitor {
 
     async fn is_ready(&self) -> bool {
         let check = &self.readiness;
-        self.probe(&check.check, check.invocation_timeout_s).await.is_ok()
+        self.probe(&check.check, check.invocation_timeout_s)
+            .await
+            .is_ok()
     }
 
     async fn probe(&self, check: &Check, timeout_s: u32) -> Result<(), String> {

@@ -119,7 +119,8 @@ impl Running {
 /// Start the agent. It takes over what an earlier one left before it reports anything.
 pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<Running, Error> {
     let io = |action| move |source| Error::Io { action, source };
-    cfx_process::durable_file::create_private_folder(&config.data).map_err(io("make its folder"))?;
+    cfx_process::durable_file::create_private_folder(&config.data)
+        .map_err(io("make its folder"))?;
     let machine = Machine::read(&config.data).map_err(io("read the machine"))?;
     let supervisor = Supervisor::new("cell", shutdown.clone());
     let events = Events::new(&edges.metrics);
@@ -130,11 +131,24 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
     let outbox = Outbox::new(edges.clock.clone());
     let tools = tools(&config, &edges, &outbox, machine)?;
     let admin = match config.admin {
-        Some(address) => Some(TcpListener::bind(address).await.map_err(io("listen for /metrics"))?),
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(io("listen for /metrics"))?,
+        ),
         None => None,
     };
     let (picture, looker) = watch::channel(Arc::new(Picture::default()));
-    let cell = Cell { config, edges, shutdown, supervisor, events, outbox, tools, machine };
+    let cell = Cell {
+        config,
+        edges,
+        shutdown,
+        supervisor,
+        events,
+        outbox,
+        tools,
+        machine,
+    };
     let messages = cell.run_agent(state, restored, picture, &looker);
     cell.run_link(&messages, &looker);
     let admin_address = match admin {
@@ -165,7 +179,12 @@ fn tools(
     let (client, clock) = (edges.client.clone(), edges.clock.clone());
     let budget = config.droplet_cache_bytes;
     let droplets = DropletCache::open(config.data.join("droplets"), budget, client.clone())?;
-    let stager = Stager::open(config.data.join("staging"), client, outbox.clone(), clock.clone());
+    let stager = Stager::open(
+        config.data.join("staging"),
+        client,
+        outbox.clone(),
+        clock.clone(),
+    );
     Ok(Tools {
         runtime: edges.runtime.clone(),
         ground: edges.ground.clone(),
@@ -248,7 +267,9 @@ impl Cell {
     }
 
     fn run_link(&self, messages: &mpsc::Sender<Message>, looker: &watch::Receiver<Arc<Picture>>) {
-        let Edges { clock, ids, client, .. } = &self.edges;
+        let Edges {
+            clock, ids, client, ..
+        } = &self.edges;
         let follower = link::Follower {
             client: client.clone(),
             runtime: self.edges.runtime.clone(),
@@ -281,7 +302,14 @@ impl Cell {
     }
 
     fn registration(&self) -> CellRegistration {
-        let Config { cell, name, zone, tags, address, .. } = &self.config;
+        let Config {
+            cell,
+            name,
+            zone,
+            tags,
+            address,
+            ..
+        } = &self.config;
         CellRegistration {
             guid: *cell,
             name: name.clone(),

@@ -6,7 +6,7 @@ mod report;
 mod ship;
 
 pub use follow::Follower;
-pub use report::Reporter;
+pub use report::{Acknowledged, Reporter};
 pub use ship::Shipper;
 
 use std::time::Duration;

@@ -158,7 +158,9 @@ impl Queues {
         let after = self
             .last
             .and_then(|last| self.apps.range((Excluded(last), Unbounded)).next());
-        after.or_else(|| self.apps.iter().next()).map(|(app, _)| *app)
+        after
+            .or_else(|| self.apps.iter().next())
+            .map(|(app, _)| *app)
     }
 }
 
@@ -173,8 +175,10 @@ impl Queue {
             instance_index: 0,
             process: None,
             instance: None,
-            payload: format!("{dropped} log lines were dropped: they came faster than they could be delivered")
-                .into_bytes(),
+            payload: format!(
+                "{dropped} log lines were dropped: they came faster than they could be delivered"
+            )
+            .into_bytes(),
         })
     }
 }
@@ -199,9 +203,14 @@ impl Voice {
     #[must_use]
     pub fn new(outbox: Outbox, spec: &InstanceSpec, index: u32, instance: InstanceGuid) -> Self {
         let (source_type, process) = match &spec.work {
-            Work::Process { process, process_type, .. } => {
-                (format!("APP/PROC/{}", process_type.to_uppercase()), Some(*process))
-            }
+            Work::Process {
+                process,
+                process_type,
+                ..
+            } => (
+                format!("APP/PROC/{}", process_type.to_uppercase()),
+                Some(*process),
+            ),
             Work::Task { name, .. } => (format!("APP/TASK/{name}"), None),
             Work::Staging(_) => ("STG".to_owned(), None),
         };

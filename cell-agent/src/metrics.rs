@@ -48,9 +48,11 @@ impl Sampler {
         loop {
             self.tools.clock.sleep(self.every).await;
             let answers = self.tools.runtime.ping().await.is_ok();
-            let armed = self.executor.standing().into_iter().filter(|one| {
-                one.log_bytes().is_some() && one.exit().is_none()
-            });
+            let armed = self
+                .executor
+                .standing()
+                .into_iter()
+                .filter(|one| one.log_bytes().is_some() && one.exit().is_none());
             let measured: Vec<_> = stream::iter(armed)
                 .map(|standing| self.measure(standing))
                 .buffer_unordered(SAMPLES_AT_ONCE)
@@ -59,9 +61,19 @@ impl Sampler {
                 .await;
             let mut now = BTreeMap::new();
             let mut samples = Vec::with_capacity(measured.len());
-            for Measured { standing, sample, disk_bytes, reading } in measured {
+            for Measured {
+                standing,
+                sample,
+                disk_bytes,
+                reading,
+            } in measured
+            {
                 let name = standing.order.name();
-                let rates = rates(before.get(&name), &reading, entitled(&self.tools.capacity, &standing));
+                let rates = rates(
+                    before.get(&name),
+                    &reading,
+                    entitled(&self.tools.capacity, &standing),
+                );
                 now.insert(name, reading);
                 let usage = Usage {
                     sampled_at: self.tools.clock.now(),
@@ -103,7 +115,12 @@ impl Sampler {
             cpu: sample.cpu,
             log_bytes: standing.log_bytes().unwrap_or(0),
         };
-        Some(Measured { standing, sample, disk_bytes, reading })
+        Some(Measured {
+            standing,
+            sample,
+            disk_bytes,
+            reading,
+        })
     }
 }
 
@@ -137,11 +154,19 @@ fn entitled(capacity: &Capacity, standing: &Standing) -> f64 {
 fn rates(before: Option<&Reading>, now: &Reading, entitled: f64) -> Rates {
     let elapsed = before.map(|before| now.at.saturating_sub(before.at).as_secs_f64());
     let (Some(before), Some(elapsed)) = (before, elapsed.filter(|elapsed| *elapsed > 0.0)) else {
-        return Rates { cpu: 0.0, of_entitlement: 0.0, log_bytes: 0 };
+        return Rates {
+            cpu: 0.0,
+            of_entitlement: 0.0,
+            log_bytes: 0,
+        };
     };
     let cpu = now.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed;
     let logged = now.log_bytes.saturating_sub(before.log_bytes) as f64 / elapsed;
-    Rates { cpu, of_entitlement: cpu / entitled, log_bytes: logged as u64 }
+    Rates {
+        cpu,
+        of_entitlement: cpu / entitled,
+        log_bytes: logged as u64,
+    }
 }
 
 /// `/metrics` and `/healthz`.
@@ -155,14 +180,18 @@ pub fn endpoints(metrics: Metrics, picture: watch::Receiver<Arc<Picture>>) -> Ro
         async move {
             match (picture.changes > 0, picture.runtime_answers) {
                 (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-                (true, false) => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "the runtime does not answer\n").into_response()
-                }
+                (true, false) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the runtime does not answer\n",
+                )
+                    .into_response(),
                 (true, true) => (StatusCode::OK, "ok\n").into_response(),
             }
         }
     };
-    Router::new().route("/metrics", get(show)).route("/healthz", get(health))
+    Router::new()
+        .route("/metrics", get(show))
+        .route("/healthz", get(health))
 }
 
 #[cfg(test)]
@@ -178,7 +207,14 @@ mod tests {
         };
         let before = reading(1_000, 500, 10);
         let rates = rates(Some(&before), &reading(3_000, 1_500, 2_010), 0.25);
-        assert_eq!(rates, Rates { cpu: 0.5, of_entitlement: 2.0, log_bytes: 1_000 });
+        assert_eq!(
+            rates,
+            Rates {
+                cpu: 0.5,
+                of_entitlement: 2.0,
+                log_bytes: 1_000
+            }
+        );
         let first = super::rates(None, &before, 0.25);
         assert_eq!(first.cpu, 0.0);
     }

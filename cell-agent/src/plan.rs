@@ -77,26 +77,64 @@ pub fn plan(
     }
     for guid in desired.to_start() {
         if !actual.contains_key(&guid) {
-            plan.push(guid, Action::Prepare { start: 0 }, "the controller placed it here");
+            plan.push(
+                guid,
+                Action::Prepare { start: 0 },
+                "the controller placed it here",
+            );
         }
     }
     plan
 }
 
-fn next_step(
-    instance: &Instance,
-    wish: Wish,
-    now: Timestamp,
-) -> Option<(Action, &'static str)> {
+/// The way to a cell on which nothing runs, with everything remembered: what is desired starts
+/// again with the next agent.
+#[must_use]
+pub fn halt(actual: &BTreeMap<AssignmentGuid, Instance>) -> Plan {
+    let mut plan = Plan::default();
+    for instance in actual.values() {
+        let reason = "the platform is being stopped";
+        match (instance.under_way, &instance.state) {
+            (Some(Work::Preparing), _) => {
+                plan.push(instance.assignment.guid, Action::Abandon, reason);
+            }
+            (Some(_), _) | (None, InstanceState::Gone) => {}
+            (None, InstanceState::Crashed { .. }) if !instance.remains => {}
+            (None, InstanceState::Crashed { .. }) => {
+                plan.push(instance.assignment.guid, Action::Clear, reason);
+            }
+            (None, _) => plan.push(instance.assignment.guid, Action::Stop, reason),
+        }
+    }
+    plan
+}
+
+/// Nothing of any instance is on the machine, and nothing is being done.
+#[must_use]
+pub fn is_halted(actual: &BTreeMap<AssignmentGuid, Instance>) -> bool {
+    let at_rest = |instance: &Instance| match instance.state {
+        InstanceState::Gone => true,
+        InstanceState::Crashed { .. } => !instance.remains,
+        _ => false,
+    };
+    actual
+        .values()
+        .all(|instance| instance.under_way.is_none() && at_rest(instance))
+}
+
+fn next_step(instance: &Instance, wish: Wish, now: Timestamp) -> Option<(Action, &'static str)> {
     match (instance.under_way, wish) {
         (Some(Work::Preparing), Wish::Removed | Wish::Changed) => {
             Some((Action::Abandon, "it is not wanted any more"))
         }
         (Some(_), _) => None,
         (None, Wish::Wanted) => keep(instance, now),
-        (None, Wish::Changed) if instance.state == InstanceState::Gone => {
-            Some((Action::Prepare { start: instance.start + 1 }, "its spec has changed"))
-        }
+        (None, Wish::Changed) if instance.state == InstanceState::Gone => Some((
+            Action::Prepare {
+                start: instance.start + 1,
+            },
+            "its spec has changed",
+        )),
         (None, Wish::Changed) => Some((Action::Stop, "its spec has changed")),
         (None, Wish::Removed) if instance.state == InstanceState::Gone => {
             Some((Action::Forget, "nothing of it is left"))
@@ -110,10 +148,14 @@ fn next_step(
 /// The next step of an instance that is wanted as it is.
 fn keep(instance: &Instance, now: Timestamp) -> Option<(Action, &'static str)> {
     use InstanceState as S;
-    let again = Action::Prepare { start: instance.start + 1 };
+    let again = Action::Prepare {
+        start: instance.start + 1,
+    };
     match &instance.state {
         S::Preparing => Some((
-            Action::Prepare { start: instance.start },
+            Action::Prepare {
+                start: instance.start,
+            },
             "it is to run and is not ready yet",
         )),
         S::Ready => Some((Action::Arm, "everything it needs is there")),
@@ -121,9 +163,10 @@ fn keep(instance: &Instance, now: Timestamp) -> Option<(Action, &'static str)> {
             Some((Action::Conclude, "its work has ended"))
         }
         S::Starting { .. } | S::Running { .. } => None,
-        S::Crashed { next_retry_at: Some(due), .. } if *due <= now => {
-            Some((again, "its back-off is over"))
-        }
+        S::Crashed {
+            next_retry_at: Some(due),
+            ..
+        } if *due <= now => Some((again, "its back-off is over")),
         S::Crashed { .. } if instance.remains => {
             Some((Action::Clear, "it crashed and waits for its next start"))
         }
@@ -146,9 +189,15 @@ fn wakes_at(instance: &Instance, wish: Wish, now: Timestamp) -> Option<Timestamp
 
 impl Plan {
     fn push(&mut self, assignment: AssignmentGuid, action: Action, reason: &'static str) {
-        self.steps.push(Step { assignment, action, reason });
+        self.steps.push(Step {
+            assignment,
+            action,
+            reason,
+        });
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

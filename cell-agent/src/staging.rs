@@ -74,7 +74,12 @@ impl Stager {
         clock: Clock,
     ) -> std::io::Result<Self> {
         cfx_process::durable_file::create_private_folder(&directory)?;
-        Ok(Self { directory, client, outbox, clock })
+        Ok(Self {
+            directory,
+            client,
+            outbox,
+            clock,
+        })
     }
 
     /// Fetch everything a staging starts from.
@@ -141,6 +146,8 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StagingError> + Send + 'static,
 ) -> Result<T, StagingError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StagingError::Io { action, source: std::io::Error::other(error) })?
+    done.map_err(|error| StagingError::Io {
+        action,
+        source: std::io::Error::other(error),
+    })?
 }
-

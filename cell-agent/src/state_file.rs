@@ -105,7 +105,11 @@ pub struct StateFile {
 impl StateFile {
     /// Open the folder and read what is there.
     pub fn open(directory: PathBuf, ids: IdSource) -> Result<(Self, Restored), StateError> {
-        for folder in [directory.clone(), directory.join("specs"), directory.join("instances")] {
+        for folder in [
+            directory.clone(),
+            directory.join("specs"),
+            directory.join("instances"),
+        ] {
             durable_file::create_private_folder(&folder).map_err(io("make", &folder))?;
         }
         let mut damaged = Vec::new();
@@ -128,7 +132,9 @@ impl StateFile {
         desired: &Desired,
         instances: impl Iterator<Item = &'a Instance> + Clone,
     ) -> Result<(), StateError> {
-        let own = instances.clone().map(|one| (&one.assignment.spec, &one.spec));
+        let own = instances
+            .clone()
+            .map(|one| (&one.assignment.spec, &one.spec));
         for (id, spec) in desired.specs.iter().chain(own) {
             if !self.specs.contains(id) {
                 self.write_spec(id, spec)?;
@@ -163,20 +169,31 @@ impl StateFile {
             token: desired.token,
             assignments: desired.assignments.values().cloned().collect(),
         };
-        self.write(&self.directory.join("desired"), &checked(&serde_json::to_vec(&file)?))
+        self.write(
+            &self.directory.join("desired"),
+            &checked(&serde_json::to_vec(&file)?),
+        )
     }
 
     fn write_facts(&mut self, facts: Facts) -> Result<(), StateError> {
         let guid = facts.assignment.guid;
         if self.saved.get(&guid) != Some(&facts) {
-            self.write(&self.instance_path(guid), &checked(&serde_json::to_vec(&facts)?))?;
+            self.write(
+                &self.instance_path(guid),
+                &checked(&serde_json::to_vec(&facts)?),
+            )?;
             self.saved.insert(guid, facts);
         }
         Ok(())
     }
 
     fn drop_unused_specs(&mut self, used: BTreeSet<&SpecId>) -> Result<(), StateError> {
-        let unused: Vec<_> = self.specs.iter().filter(|id| !used.contains(id)).cloned().collect();
+        let unused: Vec<_> = self
+            .specs
+            .iter()
+            .filter(|id| !used.contains(id))
+            .cloned()
+            .collect();
         for id in unused {
             self.remove(&self.spec_path(&id))?;
             self.specs.remove(&id);
@@ -208,9 +225,13 @@ impl StateFile {
     fn read_all(&mut self, mut damaged: Vec<String>) -> Result<Restored, StateError> {
         let mut specs = BTreeMap::new();
         for path in files(&self.directory.join("specs"))? {
-            let content = durable_file::read(&path).map_err(io("read", &path))?.unwrap_or_default();
+            let content = durable_file::read(&path)
+                .map_err(io("read", &path))?
+                .unwrap_or_default();
             let opened = self.key.open(content);
-            match opened.and_then(|plain| serde_json::from_slice::<(SpecId, Arc<InstanceSpec>)>(&plain).ok()) {
+            match opened.and_then(|plain| {
+                serde_json::from_slice::<(SpecId, Arc<InstanceSpec>)>(&plain).ok()
+            }) {
                 Some((id, spec)) => drop(specs.insert(id, spec)),
                 None => damaged.push(format!("{} cannot be opened", path.display())),
             }
@@ -225,7 +246,10 @@ impl StateFile {
             };
             match specs.get(&facts.assignment.spec) {
                 Some(spec) => instances.push(restore(&facts, spec)),
-                None => damaged.push(format!("{} refers to a spec that is not there", path.display())),
+                None => damaged.push(format!(
+                    "{} refers to a spec that is not there",
+                    path.display()
+                )),
             }
             self.saved.insert(facts.assignment.guid, facts);
         }
@@ -234,7 +258,11 @@ impl StateFile {
         let named: BTreeSet<_> = assignments.iter().map(|a| &a.spec).collect();
         specs.retain(|id, _| named.contains(id));
         let desired = Desired::restored(token, specs, assignments);
-        Ok(Restored { desired, instances, damaged })
+        Ok(Restored {
+            desired,
+            instances,
+            damaged,
+        })
     }
 }
 
@@ -250,7 +278,11 @@ fn restore(facts: &Facts, spec: &Arc<InstanceSpec>) -> Instance {
     instance
 }
 
-fn open_key(directory: &Path, ids: &IdSource, damaged: &mut Vec<String>) -> Result<Key, StateError> {
+fn open_key(
+    directory: &Path,
+    ids: &IdSource,
+    damaged: &mut Vec<String>,
+) -> Result<Key, StateError> {
     let path = directory.join("key");
     let stored = durable_file::read(&path).map_err(io("read", &path))?;
     if let Some(bytes) = &stored {
@@ -280,7 +312,9 @@ fn read_checked<T: DeserializeOwned>(
     };
     let parsed = text.iter().position(|byte| *byte == b'\n').and_then(|end| {
         let (line, content) = (text.get(..=end)?, text.get(end + 1..)?);
-        checked(content).starts_with(line).then(|| serde_json::from_slice(content).ok())?
+        checked(content)
+            .starts_with(line)
+            .then(|| serde_json::from_slice(content).ok())?
     });
     if parsed.is_none() {
         damaged.push(format!("{} is damaged", path.display()));
@@ -305,7 +339,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, StateError> {
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
-    move |source| StateError::Io { action, path, source }
+    move |source| StateError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,10 @@ impl Stage {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             data: folder.path().join("cell"),
-            cell: CellGuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, folder.path().as_os_str().as_encoded_bytes())),
+            cell: CellGuid(Uuid::new_v5(
+                &Uuid::NAMESPACE_OID,
+                folder.path().as_os_str().as_encoded_bytes(),
+            )),
             controller: Controller::start(&folder.path().join("authority")).await,
             _folder: folder,
         }
@@ -40,8 +43,14 @@ impl Stage {
 
     async fn agent(&self) -> (Agent, Equipment) {
         let equipment = EquipmentConfig::new(self.cell, self.data.clone());
-        let equipment = equip(equipment, Clock::system(), &Shutdown::new()).await.expect("equipped");
-        let config = quick(Config::new(self.cell, "cell-d".to_owned(), self.data.clone()));
+        let equipment = equip(equipment, Clock::system(), &Shutdown::new())
+            .await
+            .expect("equipped");
+        let config = quick(Config::new(
+            self.cell,
+            "cell-d".to_owned(),
+            self.data.clone(),
+        ));
         let (runtime, ground) = (equipment.runtime.clone(), equipment.ground.clone());
         let agent = support::start(config, runtime, ground, &self.controller).await;
         (agent, equipment)
@@ -49,12 +58,21 @@ impl Stage {
 
     /// Removes everything, and shows that nothing is left.
     async fn clean(self, equipment: Equipment) {
-        let guids: Vec<_> = self.controller.world.lock().assignments.keys().copied().collect();
+        let guids: Vec<_> = self
+            .controller
+            .world
+            .lock()
+            .assignments
+            .keys()
+            .copied()
+            .collect();
         for guid in guids {
             self.controller.remove(guid);
         }
         let empty = |world: &World| world.instances.is_empty().then_some(());
-        self.controller.eventually("nothing is left", 60, empty).await;
+        self.controller
+            .eventually("nothing is left", 60, empty)
+            .await;
         assert_eq!(equipment.runtime.adopt().await.expect("listed"), []);
         assert_eq!(equipment.ground.volumes().await.expect("listed"), []);
         let network = std::fs::read_to_string(self.data.join("network")).expect("a range");
@@ -71,21 +89,37 @@ impl Stage {
     fn package(&self, files: &[(&str, &str)]) -> BlobRef<PackageGuid> {
         let guid = PackageGuid(Uuid::from_u128(50));
         let (sha256, size_bytes) = self.put(format!("packages/{guid}"), zipped(files));
-        BlobRef { guid, sha256, size_bytes }
+        BlobRef {
+            guid,
+            sha256,
+            size_bytes,
+        }
     }
 
     fn buildpack(&self, number: u128, name: &str) -> BuildpackRef {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("buildpacks").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("buildpacks")
+            .join(name);
         let guid = BuildpackGuid(Uuid::from_u128(60 + number));
         let (sha256, size_bytes) = self.put(format!("buildpacks/{guid}"), zipped_folder(&folder));
-        let blob = BlobRef { guid, sha256, size_bytes };
-        BuildpackRef { name: format!("{name}_buildpack"), blob }
+        let blob = BlobRef {
+            guid,
+            sha256,
+            size_bytes,
+        };
+        BuildpackRef {
+            name: format!("{name}_buildpack"),
+            blob,
+        }
     }
 
     async fn staged(&self, guid: u128, spec: InstanceSpec) -> Outcome {
         let guid = self.controller.assign(guid, 0, spec);
         let outcome = |world: &World| world.instances.get(&guid)?.outcome.clone();
-        let outcome = self.controller.eventually("it is staged", 120, outcome).await;
+        let outcome = self
+            .controller
+            .eventually("it is staged", 120, outcome)
+            .await;
         self.controller.remove(guid);
         outcome
     }
@@ -94,7 +128,11 @@ impl Stage {
 fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
-        let mode = if content.starts_with("#!") { 0o755 } else { 0o644 };
+        let mode = if content.starts_with("#!") {
+            0o755
+        } else {
+            0o644
+        };
         let options = zip::write::SimpleFileOptions::default().unix_permissions(mode);
         zip.start_file(*name, options).expect("started");
         zip.write_all(content.as_bytes()).expect("written");
@@ -108,18 +146,30 @@ fn zipped_folder(folder: &Path) -> Vec<u8> {
             if entry.path().is_dir() {
                 walk(&entry.path(), root, files);
             } else {
-                let name = entry.path().strip_prefix(root).expect("below").display().to_string();
+                let name = entry
+                    .path()
+                    .strip_prefix(root)
+                    .expect("below")
+                    .display()
+                    .to_string();
                 files.push((name, std::fs::read_to_string(entry.path()).expect("text")));
             }
         }
     }
     let mut files = Vec::new();
     walk(folder, folder, &mut files);
-    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     zipped(&files)
 }
 
-fn staging(package: BlobRef<PackageGuid>, buildpacks: Vec<BuildpackRef>, detect: bool) -> InstanceSpec {
+fn staging(
+    package: BlobRef<PackageGuid>,
+    buildpacks: Vec<BuildpackRef>,
+    detect: bool,
+) -> InstanceSpec {
     InstanceSpec {
         owner: owner(),
         work: Work::Staging(StagingWork {
@@ -132,8 +182,15 @@ fn staging(package: BlobRef<PackageGuid>, buildpacks: Vec<BuildpackRef>, detect:
             cache: None,
             timeout_s: 60,
         }),
-        root: Root::Stack { name: "host".to_owned(), droplet: None },
-        limits: cfx_protocol::desired::Limits { memory_mb: 256, disk_mb: 256, ..limits() },
+        root: Root::Stack {
+            name: "host".to_owned(),
+            droplet: None,
+        },
+        limits: cfx_protocol::desired::Limits {
+            memory_mb: 256,
+            disk_mb: 256,
+            ..limits()
+        },
         env: BTreeMap::new(),
         ports: Vec::new(),
     }
@@ -148,7 +205,10 @@ fn app(droplet: &StagedDroplet, work: Work) -> InstanceSpec {
     InstanceSpec {
         owner: owner(),
         work,
-        root: Root::Stack { name: "host".to_owned(), droplet: Some(droplet) },
+        root: Root::Stack {
+            name: "host".to_owned(),
+            droplet: Some(droplet),
+        },
         limits: limits(),
         env: BTreeMap::from([(
             "VCAP_APPLICATION".to_owned(),
@@ -184,14 +244,20 @@ async fn get(report: &cfx_protocol::actual::InstanceReport, path: &str) -> Strin
 
 fn droplet(outcome: Outcome) -> StagedDroplet {
     match outcome {
-        Outcome::Staging { result: Ok(droplet), .. } => droplet,
+        Outcome::Staging {
+            result: Ok(droplet),
+            ..
+        } => droplet,
         other => panic!("not staged: {other:?}"),
     }
 }
 
 fn failure(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Staging { result: Err(failure), .. } => format!("{}: {}", failure.id, failure.message),
+        Outcome::Staging {
+            result: Err(failure),
+            ..
+        } => format!("{}: {}", failure.id, failure.message),
         other => panic!("staged: {other:?}"),
     }
 }
@@ -200,14 +266,26 @@ fn failure(outcome: Outcome) -> String {
 async fn an_app_is_staged_runs_survives_its_agent_and_its_memory_limit_and_leaves_nothing() {
     let stage = Stage::new().await;
     let (agent, equipment) = stage.agent().await;
-    let package = stage.package(&[("Procfile", "web: ./serve\nworker: ./work\n"), ("serve", SERVER)]);
-    let packs = vec![stage.buildpack(1, "python"), stage.buildpack(2, "procfile"), stage.buildpack(3, "binary")];
+    let package = stage.package(&[
+        ("Procfile", "web: ./serve\nworker: ./work\n"),
+        ("serve", SERVER),
+    ]);
+    let packs = vec![
+        stage.buildpack(1, "python"),
+        stage.buildpack(2, "procfile"),
+        stage.buildpack(3, "binary"),
+    ];
     let staged = droplet(stage.staged(1, staging(package, packs, true)).await);
     assert_eq!(staged.process_types["web"], "./serve");
     assert_eq!(staged.buildpacks.len(), 1, "{staged:?}");
 
-    let health = HealthCheck { start_timeout_s: 30, ..HealthCheck::default() };
-    let guid = stage.controller.assign(2, 0, app(&staged, process(None, health)));
+    let health = HealthCheck {
+        start_timeout_s: 30,
+        ..HealthCheck::default()
+    };
+    let guid = stage
+        .controller
+        .assign(2, 0, app(&staged, process(None, health)));
     let running = |world: &World| {
         let report = world.instances.get(&guid)?;
         matches!(report.state, InstanceState::Running { .. }).then(|| report.clone())
@@ -216,34 +294,64 @@ async fn an_app_is_staged_runs_survives_its_agent_and_its_memory_limit_and_leave
     let env = get(&report, "/").await;
     let name = report.instance.to_string();
     for expected in [
-        "HOME=/home/vcap/app", "USER=vcap", "PORT=8080", "CF_INSTANCE_INDEX=0", "MEMORY_LIMIT=64m",
-        "TMPDIR=/home/vcap/tmp", "DEPS_DIR=/home/vcap/deps", "LANG=en_US.UTF-8",
-        &format!("CF_INSTANCE_GUID={name}"), &format!("\"instance_id\":\"{name}\""),
+        "HOME=/home/vcap/app",
+        "USER=vcap",
+        "PORT=8080",
+        "CF_INSTANCE_INDEX=0",
+        "MEMORY_LIMIT=64m",
+        "TMPDIR=/home/vcap/tmp",
+        "DEPS_DIR=/home/vcap/deps",
+        "LANG=en_US.UTF-8",
+        &format!("CF_INSTANCE_GUID={name}"),
+        &format!("\"instance_id\":\"{name}\""),
     ] {
         assert!(env.contains(expected), "{expected} is missing in\n{env}");
     }
-    stage.controller.eventually("it may write", 10, |world| {
-        let said = |line: &&cfx_protocol::telemetry::LogEnvelope| line.payload == b"writable";
-        world.logs.iter().find(said).map(drop)
-    }).await;
-    stage.controller.eventually("its memory is measured", 20, |world| {
-        world.instances.get(&guid)?.usage.filter(|usage| usage.memory_bytes > 0 && usage.disk_bytes > 0).map(drop)
-    }).await;
+    stage
+        .controller
+        .eventually("it may write", 10, |world| {
+            let said = |line: &&cfx_protocol::telemetry::LogEnvelope| line.payload == b"writable";
+            world.logs.iter().find(said).map(drop)
+        })
+        .await;
+    stage
+        .controller
+        .eventually("its memory is measured", 20, |world| {
+            world
+                .instances
+                .get(&guid)?
+                .usage
+                .filter(|usage| usage.memory_bytes > 0 && usage.disk_bytes > 0)
+                .map(drop)
+        })
+        .await;
 
     agent.end().await;
     equipment.join().await;
     stage.controller.world.lock().instances.clear();
     let (_agent, equipment) = stage.agent().await;
-    let again = stage.controller.eventually("it was taken over", 30, running).await;
-    assert_eq!((again.starts, again.instance, again.address), (0, report.instance, report.address));
+    let again = stage
+        .controller
+        .eventually("it was taken over", 30, running)
+        .await;
+    assert_eq!(
+        (again.starts, again.instance, again.address),
+        (0, report.instance, report.address)
+    );
     assert!(get(&again, "/").await.contains("USER=vcap"));
 
     get(&again, "/eat").await;
-    stage.controller.eventually("it ran out of memory", 30, |world| {
-        let crash = world.crashes.iter().find(|crash| crash.assignment == guid)?;
-        assert_eq!(crash.reason, CrashReason::OutOfMemory { limit_mb: 64 });
-        Some(())
-    }).await;
+    stage
+        .controller
+        .eventually("it ran out of memory", 30, |world| {
+            let crash = world
+                .crashes
+                .iter()
+                .find(|crash| crash.assignment == guid)?;
+            assert_eq!(crash.reason, CrashReason::OutOfMemory { limit_mb: 64 });
+            Some(())
+        })
+        .await;
     let third = stage.controller.eventually("it is back", 60, running).await;
     assert_eq!(
         (third.starts, third.address),
@@ -252,11 +360,26 @@ async fn an_app_is_staged_runs_survives_its_agent_and_its_memory_limit_and_leave
         stage.controller.describe()
     );
 
-    let task = Work::Task { task: TaskGuid(Uuid::from_u128(9)), name: "migrate".to_owned(), command: "echo done; exit 4".to_owned() };
+    let task = Work::Task {
+        task: TaskGuid(Uuid::from_u128(9)),
+        name: "migrate".to_owned(),
+        command: "echo done; exit 4".to_owned(),
+    };
     let task = stage.controller.assign(3, 0, app(&staged, task));
-    let outcome = stage.controller.eventually("the task ends", 60, |world| world.instances.get(&task)?.outcome.clone()).await;
+    let outcome = stage
+        .controller
+        .eventually("the task ends", 60, |world| {
+            world.instances.get(&task)?.outcome.clone()
+        })
+        .await;
     let failure = Some("Exited with status 4".to_owned());
-    assert_eq!(outcome, Outcome::Task { task: TaskGuid(Uuid::from_u128(9)), failure });
+    assert_eq!(
+        outcome,
+        Outcome::Task {
+            task: TaskGuid(Uuid::from_u128(9)),
+            failure
+        }
+    );
     stage.clean(equipment).await;
 }
 
@@ -271,9 +394,20 @@ async fn failures_of_staging_have_the_names_of_cloud_foundry() {
     assert!(failed.starts_with("NoAppDetectedError: "), "{failed}");
     let fails = |stage: &Stage, number: u128, script: &str| {
         let guid = BuildpackGuid(Uuid::from_u128(70 + number));
-        let zip = zipped(&[("bin/detect", "#!/bin/bash\nexit 0\n"), ("bin/compile", script), ("bin/release", "#!/bin/bash\nexit 1\n")]);
+        let zip = zipped(&[
+            ("bin/detect", "#!/bin/bash\nexit 0\n"),
+            ("bin/compile", script),
+            ("bin/release", "#!/bin/bash\nexit 1\n"),
+        ]);
         let (sha256, size_bytes) = stage.put(format!("buildpacks/{guid}"), zip);
-        BuildpackRef { name: "own".to_owned(), blob: BlobRef { guid, sha256, size_bytes } }
+        BuildpackRef {
+            name: "own".to_owned(),
+            blob: BlobRef {
+                guid,
+                sha256,
+                size_bytes,
+            },
+        }
     };
     let compile = fails(&stage, 1, "#!/bin/bash\nexit 7\n");
     let release = fails(&stage, 2, "#!/bin/bash\nexit 0\n");

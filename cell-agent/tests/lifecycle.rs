@@ -35,8 +35,13 @@ fn logged(source: &'static str, text: &'static str) -> impl Fn(&World) -> Option
 
 async fn get(address: std::net::SocketAddr) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    let mut stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connected");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("read");
     answer
@@ -55,10 +60,15 @@ async fn an_instance_starts_answers_is_measured_and_stops_without_a_trace() {
     assert!(answer.ends_with(&guid.instance(0).to_string()), "{answer}");
     controller
         .eventually("it is measured", 10, |world| {
-            world.instances[&guid].usage.filter(|usage| usage.memory_bytes > 0).map(drop)
+            world.instances[&guid]
+                .usage
+                .filter(|usage| usage.memory_bytes > 0)
+                .map(drop)
         })
         .await;
-    controller.eventually("its words", 10, logged("APP/PROC/WEB", "listening")).await;
+    controller
+        .eventually("its words", 10, logged("APP/PROC/WEB", "listening"))
+        .await;
     for (source, text) in [
         ("CELL", "creating container for instance"),
         ("CELL", "Container became healthy"),
@@ -79,28 +89,38 @@ async fn a_crashing_instance_is_restarted_twice_at_once_then_waits_and_says_unti
     let controller = &stage.controller;
     let guid = controller.assign(1, 0, web("echo dying; exit 3"));
     let retry = controller
-        .eventually("it waits after the third crash", 30, |world| match state(world, guid) {
-            Some(InstanceState::Crashed { next_retry_at, .. }) => *next_retry_at,
-            _ => None,
+        .eventually("it waits after the third crash", 30, |world| {
+            match state(world, guid) {
+                Some(InstanceState::Crashed { next_retry_at, .. }) => *next_retry_at,
+                _ => None,
+            }
         })
         .await;
     let crashes = controller.world.lock().crashes.clone();
     assert_eq!(crashes.len(), 3);
     let starts: Vec<_> = crashes.iter().map(|crash| crash.instance).collect();
-    assert_eq!(starts, [guid.instance(0), guid.instance(1), guid.instance(2)]);
+    assert_eq!(
+        starts,
+        [guid.instance(0), guid.instance(1), guid.instance(2)]
+    );
     for crash in &crashes {
         assert_eq!(crash.reason, CrashReason::Exited { status: 3 });
     }
     assert_eq!(crashes[2].next_retry_at, Some(retry));
     let waited = retry.duration_since(crashes[2].at).unsigned_abs();
     assert_eq!(waited, Duration::from_millis(300), "the scaled 30 s");
-    controller.eventually("exit status", 5, logged("APP/PROC/WEB", "Exit status 3")).await;
+    controller
+        .eventually("exit status", 5, logged("APP/PROC/WEB", "Exit status 3"))
+        .await;
     controller
         .eventually("the fourth crash, twice the wait", 20, |world| {
             let fourth = world.crashes.get(3)?;
             let late = fourth.at.duration_since(retry);
             assert!(!late.is_negative(), "it was started before its time");
-            let wait = fourth.next_retry_at?.duration_since(fourth.at).unsigned_abs();
+            let wait = fourth
+                .next_retry_at?
+                .duration_since(fourth.at)
+                .unsigned_abs();
             (wait == Duration::from_millis(600)).then_some(())
         })
         .await;
@@ -118,12 +138,18 @@ async fn an_instance_that_never_opens_its_port_is_told_as_such() {
     stage
         .controller
         .eventually("it is never healthy", 20, |world| {
-            let crash = world.crashes.iter().find(|crash| crash.assignment == guid)?;
+            let crash = world
+                .crashes
+                .iter()
+                .find(|crash| crash.assignment == guid)?;
             matches!(&crash.reason, CrashReason::NeverHealthy { after_s: 1, .. }).then_some(())
         })
         .await;
     let told = "Instance never healthy after 1s: Failed to make TCP connection to 127.";
-    stage.controller.eventually("its log", 5, logged("HEALTH", told)).await;
+    stage
+        .controller
+        .eventually("its log", 5, logged("HEALTH", told))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,14 +158,26 @@ async fn an_instance_that_ignores_term_is_killed_after_its_grace() {
     let _agent = stage.agent().await;
     let mut spec = web("trap '' TERM; echo deaf; while :; do sleep 0.1; done");
     if let Work::Process { health, .. } = &mut spec.work {
-        *health = HealthCheck { check: Check::Process, ..HealthCheck::default() };
+        *health = HealthCheck {
+            check: Check::Process,
+            ..HealthCheck::default()
+        };
     }
     let guid = stage.controller.assign(1, 0, spec);
-    stage.controller.eventually("it is deaf", 20, logged("APP/PROC/WEB", "deaf")).await;
+    stage
+        .controller
+        .eventually("it is deaf", 20, logged("APP/PROC/WEB", "deaf"))
+        .await;
     stage.controller.remove(guid);
-    stage.controller.eventually("it is gone", 20, gone(guid)).await;
+    stage
+        .controller
+        .eventually("it is gone", 20, gone(guid))
+        .await;
     let told = "exceeded 1s graceful shutdown interval";
-    stage.controller.eventually("its log", 5, logged("APP/PROC/WEB", told)).await;
+    stage
+        .controller
+        .eventually("its log", 5, logged("APP/PROC/WEB", told))
+        .await;
     assert!(stage.runtime.names().is_empty());
 }
 
@@ -151,11 +189,18 @@ async fn a_restarted_agent_restarts_no_app_and_finds_those_that_ended_meanwhile(
     let server = controller.assign(1, 0, web(SERVER));
     let mut short = web("echo short; sleep 1.5; exit 9");
     if let Work::Process { health, .. } = &mut short.work {
-        *health = HealthCheck { check: Check::Process, ..HealthCheck::default() };
+        *health = HealthCheck {
+            check: Check::Process,
+            ..HealthCheck::default()
+        };
     }
     let short = controller.assign(2, 0, short);
-    controller.eventually("the server runs", 20, running(server)).await;
-    controller.eventually("the other runs", 20, running(short)).await;
+    controller
+        .eventually("the server runs", 20, running(server))
+        .await;
+    controller
+        .eventually("the other runs", 20, running(short))
+        .await;
     let pid = stage.runtime.launcher_pid(server.instance(0));
     agent.end().await;
     let ended = async {
@@ -163,23 +208,32 @@ async fn a_restarted_agent_restarts_no_app_and_finds_those_that_ended_meanwhile(
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends by itself");
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .expect("it ends by itself");
     controller.world.lock().instances.clear();
 
     let _agent = stage.agent().await;
-    controller.eventually("the server runs on", 20, running(server)).await;
+    controller
+        .eventually("the server runs on", 20, running(server))
+        .await;
     let report = controller.world.lock().instances[&server].clone();
     assert_eq!((report.starts, report.crashes), (0, 0));
     assert_eq!(stage.runtime.launcher_pid(server.instance(0)), pid);
     controller
         .eventually("the exit is found", 20, |world| {
-            let crash = world.crashes.iter().find(|crash| crash.assignment == short)?;
+            let crash = world
+                .crashes
+                .iter()
+                .find(|crash| crash.assignment == short)?;
             (crash.reason == CrashReason::Exited { status: 9 }).then_some(())
         })
         .await;
-    controller.eventually("and started again", 20, |world| {
-        (world.instances.get(&short)?.starts == 1).then_some(())
-    }).await;
+    controller
+        .eventually("and started again", 20, |world| {
+            (world.instances.get(&short)?.starts == 1).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,24 +241,40 @@ async fn without_a_controller_the_cell_restarts_what_crashes_and_reports_it_late
     let mut stage = Stage::new().await;
     let _agent = stage.agent().await;
     let guid = stage.controller.assign(1, 0, web(SERVER));
-    stage.controller.eventually("it runs", 20, running(guid)).await;
+    stage
+        .controller
+        .eventually("it runs", 20, running(guid))
+        .await;
     stage.controller.stop();
     use cfx_cell_agent::runtime::{Runtime, Signal};
-    stage.runtime.signal(guid.instance(0), Signal::Kill).await.expect("killed");
+    stage
+        .runtime
+        .signal(guid.instance(0), Signal::Kill)
+        .await
+        .expect("killed");
     let restarted = async {
         while !stage.runtime.running().contains(&guid.instance(1)) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), restarted).await.expect("restarted alone");
+    tokio::time::timeout(Duration::from_secs(20), restarted)
+        .await
+        .expect("restarted alone");
     stage.controller.restart().await;
     stage
         .controller
         .eventually("the crash is reported", 20, |world| {
-            world.crashes.iter().find(|crash| crash.instance == guid.instance(0)).map(drop)
+            world
+                .crashes
+                .iter()
+                .find(|crash| crash.instance == guid.instance(0))
+                .map(drop)
         })
         .await;
-    stage.controller.eventually("it runs", 20, running(guid)).await;
+    stage
+        .controller
+        .eventually("it runs", 20, running(guid))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,14 +290,19 @@ async fn a_controller_that_forgot_stops_nothing_until_it_says_so_twice() {
     let before = controller.world.lock().streams;
     controller.drop_streams();
     controller
-        .eventually("it is offered three times", 30, |world| (world.streams >= before + 3).then_some(()))
+        .eventually("it is offered three times", 30, |world| {
+            (world.streams >= before + 3).then_some(())
+        })
         .await;
     assert_eq!(stage.runtime.running(), [guid.instance(0)]);
     // A newer state that does not name it is asked for once more, and then believed.
     controller.forget_all(controller.token(2, 1));
     let before = controller.world.lock().streams;
     controller.eventually("it is gone", 30, gone(guid)).await;
-    assert!(controller.world.lock().streams >= before + 2, "one snapshot was enough");
+    assert!(
+        controller.world.lock().streams >= before + 2,
+        "one snapshot was enough"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,7 +318,10 @@ async fn a_damaged_state_file_stops_nothing_and_is_rebuilt_from_what_runs() {
         "the environment is on disk in clear"
     );
     for folder in ["instances", "specs"] {
-        for entry in std::fs::read_dir(stage.state().join(folder)).expect("there").flatten() {
+        for entry in std::fs::read_dir(stage.state().join(folder))
+            .expect("there")
+            .flatten()
+        {
             std::fs::write(entry.path(), b"garbage").expect("damaged");
         }
     }
@@ -261,7 +339,10 @@ async fn what_cannot_be_made_is_told_and_tried_again_with_the_same_back_off() {
     *stage.runtime.failures.lock() = 2;
     let _agent = stage.agent().await;
     let guid = stage.controller.assign(1, 0, web(SERVER));
-    stage.controller.eventually("it runs in the end", 20, running(guid)).await;
+    stage
+        .controller
+        .eventually("it runs in the end", 20, running(guid))
+        .await;
     let world = stage.controller.world.lock();
     assert_eq!(world.crashes.len(), 2);
     for crash in &world.crashes {
@@ -270,5 +351,9 @@ async fn what_cannot_be_made_is_told_and_tried_again_with_the_same_back_off() {
     }
     assert_eq!(world.instances[&guid].starts, 2);
     drop(world);
-    assert_eq!(stage.runtime.names(), [guid.instance(2)], "failed starts left something");
+    assert_eq!(
+        stage.runtime.names(),
+        [guid.instance(2)],
+        "failed starts left something"
+    );
 }

@@ -58,14 +58,21 @@ impl Faulty {
     fn runtime(&self, fault: Fault) -> Result<(), RuntimeError> {
         if self.strikes(fault) {
             let detail = "told to fail".to_owned();
-            return Err(RuntimeError::Failed { runtime: "faulty", action: "do it", detail });
+            return Err(RuntimeError::Failed {
+                runtime: "faulty",
+                action: "do it",
+                detail,
+            });
         }
         Ok(())
     }
 
     fn ground(&self, fault: Fault) -> Result<(), GroundError> {
         if self.strikes(fault) {
-            return Err(GroundError { action: "do it", detail: "told to fail".to_owned() });
+            return Err(GroundError {
+                action: "do it",
+                detail: "told to fail".to_owned(),
+            });
         }
         Ok(())
     }
@@ -191,7 +198,11 @@ fn is_running(world: &World, guid: AssignmentGuid) -> Option<()> {
 
 async fn assert_nothing_left(stage: &Stage, what: &str) {
     assert_eq!(stage.runtime.names(), [], "{what}");
-    assert_eq!((stage.ground.leased(), stage.ground.volume_count()), (0, 0), "{what}");
+    assert_eq!(
+        (stage.ground.leased(), stage.ground.volume_count()),
+        (0, 0),
+        "{what}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,15 +235,23 @@ async fn each_step_may_fail_and_nothing_of_the_failed_start_is_left() {
         let failed = u32::from(fault != Fault::Clear);
         assert_eq!(starts, failed, "{what}");
         let told = |world: &World| (world.crashes.len() == failed as usize).then_some(());
-        controller.eventually(&format!("{what} is told"), 10, told).await;
+        controller
+            .eventually(&format!("{what} is told"), 10, told)
+            .await;
         for crash in &controller.world.lock().crashes {
-            assert!(matches!(crash.reason, CrashReason::StartFailed { .. }), "{what} {:?}", crash.reason);
+            assert!(
+                matches!(crash.reason, CrashReason::StartFailed { .. }),
+                "{what} {:?}",
+                crash.reason
+            );
         }
         assert_eq!(stage.runtime.names(), [guid.instance(starts)], "{what}");
         assert_eq!(stage.ground.volume_count(), 1, "{what}");
         controller.remove(guid);
         let gone = |world: &World| world.instances.is_empty().then_some(());
-        controller.eventually(&format!("{what} is gone"), 60, gone).await;
+        controller
+            .eventually(&format!("{what} is gone"), 60, gone)
+            .await;
         assert_nothing_left(&stage, &what).await;
     }
 }

@@ -64,7 +64,11 @@ impl Agent {
         };
         // Of a known assignment only the present start counts; others are leftovers.
         if container.pid.is_some() && !self.instances.contains_key(&assignment.guid) {
-            let stray = Stray { assignment, start, unnamed: 0 };
+            let stray = Stray {
+                assignment,
+                start,
+                unnamed: 0,
+            };
             self.strays.insert(container.name, stray);
         }
     }
@@ -98,7 +102,9 @@ impl Agent {
         let mut instance = Instance::new(wanted.clone(), spec.clone(), stray.start);
         instance.remains = true;
         if *wanted == stray.assignment {
-            instance.state = InstanceState::Starting { since: self.clock.now() };
+            instance.state = InstanceState::Starting {
+                since: self.clock.now(),
+            };
             instance.armed = true;
         } else {
             // It runs something older: the next start clears it away.

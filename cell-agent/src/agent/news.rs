@@ -10,7 +10,11 @@ use crate::health::Finding;
 
 impl Agent {
     pub(super) fn hear(&mut self, told: Told) {
-        let Told { assignment, start, news } = told;
+        let Told {
+            assignment,
+            start,
+            news,
+        } = told;
         let Some(instance) = self.instances.get_mut(&assignment) else {
             return;
         };
@@ -34,13 +38,18 @@ impl Agent {
                 }
                 self.apply(guid, InstanceEvent::Prepared, now);
             }
-            News::Prepared(Err(detail)) | News::Armed(Err(detail)) => self.start_failed(guid, detail),
+            News::Prepared(Err(detail)) | News::Armed(Err(detail)) => {
+                self.start_failed(guid, detail)
+            }
             News::Abandoned => {}
             News::Armed(Ok(())) => self.apply(guid, InstanceEvent::Launched, now),
             News::Found(finding) => self.found(guid, finding),
             News::Ended(exit) => self.ended(guid, exit),
             News::Concluded(outcome) => {
-                let concluded = self.instances.get_mut(&guid).map(|one| one.conclude(outcome, now));
+                let concluded = self
+                    .instances
+                    .get_mut(&guid)
+                    .map(|one| one.conclude(outcome, now));
                 self.illegal_if(concluded);
             }
             News::Cleared => {
@@ -84,7 +93,9 @@ impl Agent {
                 self.apply(guid, InstanceEvent::ReadinessChanged { ready }, now);
             }
             (Finding::NeverHealthy { after_s, detail }, InstanceState::Starting { .. }) => {
-                voice.health(&format!("Instance never healthy after {after_s}s: {detail}"));
+                voice.health(&format!(
+                    "Instance never healthy after {after_s}s: {detail}"
+                ));
                 self.crash(guid, CrashReason::NeverHealthy { after_s, detail });
             }
             (Finding::Unhealthy { detail }, InstanceState::Running { .. }) => {
@@ -109,7 +120,11 @@ impl Agent {
             return;
         }
         let voice = self.executor.voice(&order(instance));
-        let memory = if exit.out_of_memory { " (out of memory)" } else { "" };
+        let memory = if exit.out_of_memory {
+            " (out of memory)"
+        } else {
+            ""
+        };
         if !exit.lost {
             voice.aside(&format!("Exit status {}{memory}", exit.status));
         }
@@ -118,7 +133,9 @@ impl Agent {
             return;
         }
         if let Purpose::Process { process_type, .. } = &instance.spec.work {
-            voice.aside(&format!("Process has crashed with type: \"{process_type}\""));
+            voice.aside(&format!(
+                "Process has crashed with type: \"{process_type}\""
+            ));
         }
         let limit_mb = instance.spec.limits.memory_mb;
         self.crash(guid, reason(exit, limit_mb));
@@ -133,7 +150,10 @@ impl Agent {
         self.events.start_failed(order.name(), &detail);
         let voice = self.executor.voice(&order);
         let cell = &self.cell_name;
-        voice.cell(&format!("Cell {cell} failed to create container for instance {}: {detail}", order.name()));
+        voice.cell(&format!(
+            "Cell {cell} failed to create container for instance {}: {detail}",
+            order.name()
+        ));
         match instance.failure(detail.clone()) {
             Some(outcome) => {
                 let concluded = instance.conclude(outcome, now);
@@ -165,6 +185,8 @@ fn reason(exit: Exit, limit_mb: u32) -> CrashReason {
     } else if exit.out_of_memory {
         CrashReason::OutOfMemory { limit_mb }
     } else {
-        CrashReason::Exited { status: exit.status }
+        CrashReason::Exited {
+            status: exit.status,
+        }
     }
 }

@@ -8,6 +8,7 @@ use cfx_protocol::id::InstanceGuid;
 use cfx_protocol::instance::InstanceState;
 
 use super::Agent;
+use crate::plan::is_halted;
 
 #[derive(Debug, Clone, Default)]
 pub struct Picture {
@@ -23,6 +24,8 @@ pub struct Picture {
     pub running: usize,
     pub cpu_cores: f64,
     pub draining: bool,
+    /// It was told to halt, and nothing of any instance is on the machine any more.
+    pub halted: bool,
     pub runtime_answers: bool,
 }
 
@@ -30,7 +33,10 @@ impl Picture {
     pub(super) fn of(agent: &Agent) -> Self {
         let now = agent.clock.now();
         let instances = agent.instances.values();
-        let reports: Vec<_> = instances.clone().map(|one| one.report(&agent.rule, now)).collect();
+        let reports: Vec<_> = instances
+            .clone()
+            .map(|one| one.report(&agent.rule, now))
+            .collect();
         let is_running = |one: &&InstanceReport| matches!(one.state, InstanceState::Running { .. });
         let names = instances
             .flat_map(|one| super::order(one).names())
@@ -42,9 +48,13 @@ impl Picture {
             names: names.collect(),
             has_strays: !agent.strays.is_empty(),
             running: reports.iter().filter(is_running).count(),
-            cpu_cores: reports.iter().filter_map(|one| one.usage.map(|usage| usage.cpu)).sum(),
+            cpu_cores: reports
+                .iter()
+                .filter_map(|one| one.usage.map(|usage| usage.cpu))
+                .sum(),
             reports,
             draining: agent.desired.draining,
+            halted: agent.halting && is_halted(&agent.instances),
             runtime_answers: agent.runtime_answers,
         }
     }

@@ -35,7 +35,11 @@ impl Sweeper {
                 self.sweep().await;
             }
             let fresh = self.picture.borrow().changes == 0;
-            let pause = if had_strays || fresh { SWEEP_SOON } else { SWEEP_EVERY };
+            let pause = if had_strays || fresh {
+                SWEEP_SOON
+            } else {
+                SWEEP_EVERY
+            };
             self.tools.clock.sleep(pause).await;
         }
     }
@@ -56,7 +60,8 @@ impl Sweeper {
         }
         // A stray's address is leased by nobody and still in use.
         if !has_strays && let Err(error) = self.tools.ground.sweep_addresses().await {
-            self.events.step_failed(InstanceGuid::NIL, "sweep addresses", &told(&error));
+            self.events
+                .step_failed(InstanceGuid::NIL, "sweep addresses", &told(&error));
         }
     }
 

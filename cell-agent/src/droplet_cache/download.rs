@@ -29,13 +29,24 @@ pub(crate) async fn download(
     target: &Path,
 ) -> Result<(), CacheError> {
     let io = |action| move |source| CacheError::Io { action, source };
-    let garbled = |detail: String| LinkError::Garbled { what: format!("GET {path}"), detail };
-    let stalled = |_| LinkError::Deadline { what: format!("GET {path}"), after: STALL_MAX };
+    let garbled = |detail: String| LinkError::Garbled {
+        what: format!("GET {path}"),
+        detail,
+    };
+    let stalled = |_| LinkError::Deadline {
+        what: format!("GET {path}"),
+        after: STALL_MAX,
+    };
     let mut body = client.download(path).await?;
-    let mut file = tokio::fs::File::create(target).await.map_err(io("make a file"))?;
+    let mut file = tokio::fs::File::create(target)
+        .await
+        .map_err(io("make a file"))?;
     let mut hash = sha2::Sha256::new();
     let mut received = 0_u64;
-    while let Some(frame) = tokio::time::timeout(STALL_MAX, body.frame()).await.map_err(stalled)? {
+    while let Some(frame) = tokio::time::timeout(STALL_MAX, body.frame())
+        .await
+        .map_err(stalled)?
+    {
         let frame = frame.map_err(|error| garbled(error.to_string()))?;
         let Ok(data) = frame.into_data() else {
             continue;
@@ -45,7 +56,9 @@ pub(crate) async fn download(
             return Err(garbled(format!("more than {most_bytes} bytes")).into());
         }
         hash.update(&data);
-        file.write_all(&data).await.map_err(io("write a download"))?;
+        file.write_all(&data)
+            .await
+            .map_err(io("write a download"))?;
     }
     file.flush().await.map_err(io("write a download"))?;
     let Some(digest) = digest else {

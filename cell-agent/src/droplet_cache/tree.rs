@@ -103,7 +103,8 @@ impl Tree {
         options.write(true).create_new(true).mode(mode);
         let mut file = options.open(&target).map_err(io)?;
         self.copy(&relative, content, &mut file)?;
-        file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
+        file.set_permissions(Permissions::from_mode(mode))
+            .map_err(io)?;
         if let Some(seconds) = modified_s {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(TIME_MAX_S));
             file.set_modified(time).map_err(io)?;
@@ -286,7 +287,10 @@ fn failed(relative: &Path, source: io::Error) -> UnpackError {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { entries: 10, bytes: 100 };
+    const LIMITS: Limits = Limits {
+        entries: 10,
+        bytes: 100,
+    };
 
     fn tree(folder: &Path, links: Links) -> Tree {
         Tree::new(folder.to_owned(), LIMITS, links, None)
@@ -302,16 +306,22 @@ mod tests {
             let error = tree.file(Path::new(path), 0o644, None, &mut &b"x"[..]);
             assert!(matches!(error, Err(UnpackError::Outside(_))), "{path}");
         }
-        tree.link(Path::new("out"), Path::new("..")).expect("a link");
+        tree.link(Path::new("out"), Path::new(".."))
+            .expect("a link");
         let through = tree.file(Path::new("out/evil"), 0o644, None, &mut &b"x"[..]);
         assert!(matches!(through, Err(UnpackError::ThroughLink(_))));
         let hard = tree.hard_link(Path::new("h"), Path::new("out/root"));
         assert!(hard.is_err());
         // A file over a link replaces the link and leaves alone what it points at.
         fs::write(outer.path().join("victim"), "safe").expect("written");
-        tree.link(Path::new("l"), Path::new("../victim")).expect("a link");
-        tree.file(Path::new("l"), 0o644, None, &mut &b"x"[..]).expect("replaced");
-        assert_eq!(fs::read(outer.path().join("victim")).expect("there"), b"safe");
+        tree.link(Path::new("l"), Path::new("../victim"))
+            .expect("a link");
+        tree.file(Path::new("l"), 0o644, None, &mut &b"x"[..])
+            .expect("replaced");
+        assert_eq!(
+            fs::read(outer.path().join("victim")).expect("there"),
+            b"safe"
+        );
     }
 
     #[test]
@@ -325,7 +335,11 @@ mod tests {
             ("link", "/etc/passwd", false),
             ("link", "x/../../y", false),
         ] {
-            assert_eq!(tree.link(Path::new(at), Path::new(to)).is_ok(), allowed, "{at} -> {to}");
+            assert_eq!(
+                tree.link(Path::new(at), Path::new(to)).is_ok(),
+                allowed,
+                "{at} -> {to}"
+            );
         }
     }
 
@@ -344,8 +358,10 @@ mod tests {
     fn everybody_may_write_what_has_no_owner_and_nothing_is_set_uid() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut tree = tree(folder.path(), Links::Anywhere);
-        tree.file(Path::new("run"), 0o4755, Some(7), &mut &b"x"[..]).expect("written");
-        tree.file(Path::new("plain"), 0o600, None, &mut &b"x"[..]).expect("written");
+        tree.file(Path::new("run"), 0o4755, Some(7), &mut &b"x"[..])
+            .expect("written");
+        tree.file(Path::new("plain"), 0o600, None, &mut &b"x"[..])
+            .expect("written");
         let mode = |name: &str| {
             let about = fs::metadata(folder.path().join(name)).expect("there");
             about.permissions().mode() & 0o7777

@@ -15,7 +15,10 @@ pub fn untar(archive: impl Read, tree: &mut Tree) -> Result<(), UnpackError> {
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let path = entry.path().map_err(damaged)?.into_owned();
-        let link = entry.link_name().map_err(damaged)?.map(|link| link.into_owned());
+        let link = entry
+            .link_name()
+            .map_err(damaged)?
+            .map(|link| link.into_owned());
         let mode = entry.header().mode().map_err(damaged)?;
         let modified_s = entry.header().mtime().ok();
         let link = || link.clone().ok_or_else(|| kind(&path));

@@ -147,6 +147,9 @@ mod tests {
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
         drop(held);
-        assert!(gate.enter(org(2)).now_or_never().is_some(), "the gate is free again");
+        assert!(
+            gate.enter(org(2)).now_or_never().is_some(),
+            "the gate is free again"
+        );
     }
 }

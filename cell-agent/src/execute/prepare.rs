@@ -14,7 +14,9 @@ use crate::hooks::{self, HookError, Made, Order, told};
 use crate::slot::{Attached, Slot};
 
 pub(super) async fn prepare(shared: Arc<Shared>, order: Order, abandon: CancellationToken) {
-    let done = abandon.run_until_cancelled(prepare_fairly(&shared, &order)).await;
+    let done = abandon
+        .run_until_cancelled(prepare_fairly(&shared, &order))
+        .await;
     let guid = order.assignment.guid;
     shared.preparing.lock().remove(&guid);
     let news = match done {
@@ -32,10 +34,14 @@ async fn prepare_fairly(shared: &Arc<Shared>, order: &Order) -> Result<Address, 
     if order.remains {
         stop::clear_names(shared, order).await?;
     }
-    voice.cell(&format!("Cell {cell} creating container for instance {name}"));
+    voice.cell(&format!(
+        "Cell {cell} creating container for instance {name}"
+    ));
     let turn = shared.starts.enter(order.spec.owner.org);
     let made = hooks::prepare(&shared.tools, order, turn).await?;
-    voice.cell(&format!("Cell {cell} successfully created container for instance {name}"));
+    voice.cell(&format!(
+        "Cell {cell} successfully created container for instance {name}"
+    ));
     let took = shared.tools.clock.monotonic().saturating_sub(began);
     shared.events.prepared(name, took.as_secs_f64());
     let address = made.address.ok_or(HookError::OutOfOrder("the address"))?;
@@ -51,7 +57,12 @@ pub(super) async fn arm(shared: Arc<Shared>, order: Order) {
             // Before anything that comes of being armed is told.
             tell(Ok(()));
             let since = shared.tools.clock.now();
-            live(&shared, standing, attached, InstanceState::Starting { since });
+            live(
+                &shared,
+                standing,
+                attached,
+                InstanceState::Starting { since },
+            );
         }
         Err(error) => tell(Err(told(&error))),
     }
@@ -82,12 +93,7 @@ async fn arm_standing(
     Ok((standing, attached))
 }
 
-fn live(
-    shared: &Arc<Shared>,
-    standing: Arc<Standing>,
-    attached: Attached,
-    state: InstanceState,
-) {
+fn live(shared: &Arc<Shared>, standing: Arc<Standing>, attached: Attached, state: InstanceState) {
     let task = standing.live(shared.clone(), attached, state);
     shared.spawn("mind an instance", task);
 }

@@ -91,7 +91,10 @@ impl Standing {
     /// Bytes of log delivered; none when it has not been armed.
     #[must_use]
     pub fn log_bytes(&self) -> Option<u64> {
-        self.channel.lock().as_ref().map(|channel| channel.delivered())
+        self.channel
+            .lock()
+            .as_ref()
+            .map(|channel| channel.delivered())
     }
 
     /// Waits until it has ended.
@@ -106,14 +109,23 @@ impl Standing {
     }
 
     /// The task that lives as long as the armed start.
-    pub(super) async fn live(self: Arc<Self>, shared: Arc<Shared>, attached: Attached, state: InstanceState) {
+    pub(super) async fn live(
+        self: Arc<Self>,
+        shared: Arc<Shared>,
+        attached: Attached,
+        state: InstanceState,
+    ) {
         let voice = shared.voice(&self.order);
         let limit = self.order.spec.limits.log_rate_bytes;
         let clock = shared.tools.clock.clone();
         let channel = Channel::new(voice, limit, shared.budget.clone(), clock.clone());
         let channel = Arc::new(channel);
         *self.channel.lock() = Some(channel.clone());
-        let Attached { lifeline, stdout, stderr } = attached;
+        let Attached {
+            lifeline,
+            stdout,
+            stderr,
+        } = attached;
         let output = async {
             tokio::join!(
                 reader::read(channel.clone(), Stream::Out, stdout),
@@ -158,7 +170,10 @@ impl Standing {
             return;
         }
         let expired = self.expired.load(Ordering::Relaxed);
-        let exit = Exit { expired, ..self.read_exit(shared).await };
+        let exit = Exit {
+            expired,
+            ..self.read_exit(shared).await
+        };
         let first = self.exit.send_if_modified(|known| {
             let first = known.is_none();
             known.get_or_insert(exit);
@@ -172,7 +187,11 @@ impl Standing {
 
     /// The launcher's record says most; the runtime knows about launchers that were killed.
     async fn read_exit(&self, shared: &Shared) -> Exit {
-        let slot = self.made.disk.as_ref().map(|disk| Slot::at(disk.slot.clone()));
+        let slot = self
+            .made
+            .disk
+            .as_ref()
+            .map(|disk| Slot::at(disk.slot.clone()));
         let record = slot.and_then(|slot| slot.exit_record().ok().flatten());
         if let Some(record) = record
             && (record.out_of_memory || i32::from(record.status) != STATUS_KILLED)
@@ -221,15 +240,24 @@ impl Standing {
         shared.tools.clock.sleep(time).await;
         self.expired.store(true, Ordering::Relaxed);
         // Whether it works or not: what is left is cleared away by name later.
-        if let Err(error) = shared.tools.runtime.signal(self.order.name(), Signal::Kill).await {
-            shared.events.step_failed(self.order.name(), "kill", &error.to_string());
+        if let Err(error) = shared
+            .tools
+            .runtime
+            .signal(self.order.name(), Signal::Kill)
+            .await
+        {
+            shared
+                .events
+                .step_failed(self.order.name(), "kill", &error.to_string());
         }
         std::future::pending().await
     }
 
     /// Never returns: the end of health is for the agent to decide about.
     async fn watch_health(&self, shared: &Shared, state: &InstanceState) {
-        let watch = self.watching.run_until_cancelled(self.monitor(shared, state));
+        let watch = self
+            .watching
+            .run_until_cancelled(self.monitor(shared, state));
         watch.await;
         std::future::pending().await
     }
@@ -239,7 +267,10 @@ impl Standing {
             shared.tell(self.assignment(), self.order.start, News::Found(finding));
             Ok::<(), Unheard>(())
         };
-        let Work::Process { health, readiness, .. } = &self.order.spec.work else {
+        let Work::Process {
+            health, readiness, ..
+        } = &self.order.spec.work
+        else {
             if !matches!(state, InstanceState::Running { .. }) {
                 tell(Finding::Healthy { ready: true }).unwrap_or_default();
             }
@@ -249,7 +280,13 @@ impl Standing {
             return;
         };
         let clock = shared.tools.clock.clone();
-        let monitor = Monitor::new(health.clone(), readiness.clone(), address, &self.made.ports, clock);
+        let monitor = Monitor::new(
+            health.clone(),
+            readiness.clone(),
+            address,
+            &self.made.ports,
+            clock,
+        );
         match state {
             InstanceState::Running { ready, .. } => monitor.keep_watching(*ready, tell).await,
             _ => monitor.from_start(tell).await,

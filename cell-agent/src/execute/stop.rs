@@ -22,13 +22,19 @@ pub(super) async fn stop(shared: Arc<Shared>, order: Order) {
         }
         end(&shared, &standing).await;
     }
-    voice.cell(&format!("Cell {cell} destroying container for instance {name}"));
+    voice.cell(&format!(
+        "Cell {cell} destroying container for instance {name}"
+    ));
     clear_for_good(&shared, &order).await;
     while let Err(error) = shared.tools.ground.free(order.assignment.guid).await {
-        shared.events.step_failed(name, "free the address", &told(&error));
+        shared
+            .events
+            .step_failed(name, "free the address", &told(&error));
         shared.tools.clock.sleep(RETRY_PAUSE).await;
     }
-    voice.cell(&format!("Cell {cell} successfully destroyed container for instance {name}"));
+    voice.cell(&format!(
+        "Cell {cell} successfully destroyed container for instance {name}"
+    ));
     shared.tell(order.assignment.guid, order.start, News::Stopped);
 }
 
@@ -63,7 +69,9 @@ pub(super) async fn clear(shared: Arc<Shared>, order: Order) {
 
 async fn clear_for_good(shared: &Shared, order: &Order) {
     while let Err(error) = clear_names(shared, order).await {
-        shared.events.step_failed(order.name(), "clear away", &told(&error));
+        shared
+            .events
+            .step_failed(order.name(), "clear away", &told(&error));
         shared.tools.clock.sleep(RETRY_PAUSE).await;
     }
 }

@@ -44,7 +44,10 @@ async fn connect(ip: IpAddr, port: u16, timeout: Duration) -> Result<TcpStream, 
             Err(told("connection refused".to_owned()))
         }
         Ok(Err(error)) => Err(told(error.to_string())),
-        Err(_) => Err(told(format!("timed out after {:.2} seconds", timeout.as_secs_f64()))),
+        Err(_) => Err(told(format!(
+            "timed out after {:.2} seconds",
+            timeout.as_secs_f64()
+        ))),
     }
 }
 
@@ -52,7 +55,8 @@ async fn http(ip: IpAddr, port: u16, endpoint: &str, timeout: Duration) -> Resul
     if endpoint.bytes().any(|byte| byte <= b' ') {
         return Err("Failed to make HTTP request: the endpoint holds a blank".to_owned());
     }
-    let told = |why: &str| format!("Failed to make HTTP request to '{endpoint}' on port {port}: {why}");
+    let told =
+        |why: &str| format!("Failed to make HTTP request to '{endpoint}' on port {port}: {why}");
     let exchange = async {
         let mut stream = connect(ip, port, timeout).await?;
         let request = format!(
@@ -65,8 +69,15 @@ async fn http(ip: IpAddr, port: u16, endpoint: &str, timeout: Duration) -> Resul
         stream.read_exact(&mut head).await.map_err(broken)?;
         Ok::<_, String>(head)
     };
-    let late = |_| told(&format!("timed out after {:.2} seconds", timeout.as_secs_f64()));
-    let head = tokio::time::timeout(timeout, exchange).await.map_err(late)??;
+    let late = |_| {
+        told(&format!(
+            "timed out after {:.2} seconds",
+            timeout.as_secs_f64()
+        ))
+    };
+    let head = tokio::time::timeout(timeout, exchange)
+        .await
+        .map_err(late)??;
     match status(&head) {
         Some("200") => Ok(()),
         Some(status) => Err(format!(
@@ -78,6 +89,11 @@ async fn http(ip: IpAddr, port: u16, endpoint: &str, timeout: Duration) -> Resul
 
 fn status(head: &[u8; STATUS_BYTES]) -> Option<&str> {
     let text = std::str::from_utf8(head).ok()?;
-    let status = text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..))?;
-    status.bytes().all(|byte| byte.is_ascii_digit()).then_some(status)
+    let status = text
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.get(2..))?;
+    status
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(status)
 }

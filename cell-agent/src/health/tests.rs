@@ -9,7 +9,10 @@ use super::*;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn target(port: u16) -> Target {
-    Target { ip: LOOPBACK, ports: vec![port] }
+    Target {
+        ip: LOOPBACK,
+        ports: vec![port],
+    }
 }
 
 /// Answers every request with `status` until dropped.
@@ -29,7 +32,9 @@ async fn http_server(status: &'static str) -> (u16, tokio::task::JoinHandle<()>)
 }
 
 fn http_check() -> Check {
-    Check::Http { endpoint: "/ok".to_owned() }
+    Check::Http {
+        endpoint: "/ok".to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -37,9 +42,14 @@ async fn a_closed_port_is_unhealthy_in_the_words_of_cloud_foundry() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("bound");
     let port = listener.local_addr().expect("bound").port();
     let timeout = Duration::from_secs(1);
-    assert_eq!(probe::probe(&Check::Port, &target(port), timeout).await, Ok(()));
+    assert_eq!(
+        probe::probe(&Check::Port, &target(port), timeout).await,
+        Ok(())
+    );
     drop(listener);
-    let error = probe::probe(&Check::Port, &target(port), timeout).await.expect_err("closed");
+    let error = probe::probe(&Check::Port, &target(port), timeout)
+        .await
+        .expect_err("closed");
     assert_eq!(
         error,
         format!("Failed to make TCP connection to 127.0.0.1:{port}: connection refused")
@@ -48,7 +58,11 @@ async fn a_closed_port_is_unhealthy_in_the_words_of_cloud_foundry() {
 
 #[tokio::test]
 async fn only_200_is_healthy_over_http() {
-    for (status, healthy) in [("200 OK", true), ("204 No Content", false), ("503 No", false)] {
+    for (status, healthy) in [
+        ("200 OK", true),
+        ("204 No Content", false),
+        ("503 No", false),
+    ] {
         let (port, server) = http_server(status).await;
         let result = probe::probe(&http_check(), &target(port), Duration::from_secs(1)).await;
         assert_eq!(result.is_ok(), healthy, "{status}: {result:?}");
@@ -69,13 +83,29 @@ async fn a_server_that_never_answers_is_unhealthy_after_the_invocation_timeout()
 #[tokio::test]
 async fn an_instance_is_up_soon_after_its_port_opens_and_unhealthy_soon_after_it_closes() {
     let (port, server) = http_server("200 OK").await;
-    let health = HealthCheck { check: http_check(), interval_s: 1, ..HealthCheck::default() };
-    let readiness = ReadinessCheck { check: http_check(), interval_s: 1, ..ReadinessCheck::default() };
-    let monitor = Monitor { health, readiness, target: target(port), clock: Clock::system() };
+    let health = HealthCheck {
+        check: http_check(),
+        interval_s: 1,
+        ..HealthCheck::default()
+    };
+    let readiness = ReadinessCheck {
+        check: http_check(),
+        interval_s: 1,
+        ..ReadinessCheck::default()
+    };
+    let monitor = Monitor {
+        health,
+        readiness,
+        target: target(port),
+        clock: Clock::system(),
+    };
     let (sender, mut findings) = mpsc::unbounded_channel();
     let watch = monitor.from_start(move |finding| sender.send(finding).map_err(|_| Unheard));
     let story = async {
-        assert_eq!(findings.recv().await, Some(Finding::Healthy { ready: true }));
+        assert_eq!(
+            findings.recv().await,
+            Some(Finding::Healthy { ready: true })
+        );
         server.abort();
         drop(server.await);
         let mut last = findings.recv().await;

@@ -27,7 +27,10 @@ pub struct Startup {
 impl Startup {
     #[must_use]
     pub fn new(timeout_s: u32, now: Duration) -> Self {
-        Self { timeout_s: timeout_s.max(1), launched: now }
+        Self {
+            timeout_s: timeout_s.max(1),
+            launched: now,
+        }
     }
 
     pub fn judge(&mut self, probe: Result<(), String>, now: Duration) -> StartVerdict {
@@ -37,7 +40,10 @@ impl Startup {
         let elapsed = now.saturating_sub(self.launched);
         let timeout = Duration::from_secs(u64::from(self.timeout_s));
         let Some(left) = timeout.checked_sub(elapsed).filter(|left| !left.is_zero()) else {
-            return StartVerdict::Never { after_s: self.timeout_s, detail };
+            return StartVerdict::Never {
+                after_s: self.timeout_s,
+                detail,
+            };
         };
         let pause = (elapsed / PAUSE_PART).clamp(PAUSE_MIN, PAUSE_MAX);
         StartVerdict::AgainAfter(pause.min(left))
@@ -55,7 +61,13 @@ mod tests {
     #[test]
     fn probing_begins_within_milliseconds_and_never_pauses_longer_than_cloud_foundry() {
         let mut startup = Startup::new(60, Duration::ZERO);
-        for (elapsed_ms, pause_ms) in [(0, 2), (80, 10), (8_000, 1_000), (30_000, 2_000), (59_500, 500)] {
+        for (elapsed_ms, pause_ms) in [
+            (0, 2),
+            (80, 10),
+            (8_000, 1_000),
+            (30_000, 2_000),
+            (59_500, 500),
+        ] {
             assert_eq!(
                 startup.judge(failed(), Duration::from_millis(elapsed_ms)),
                 StartVerdict::AgainAfter(Duration::from_millis(pause_ms)),
@@ -69,7 +81,10 @@ mod tests {
         let never = startup.judge(failed(), Duration::from_secs(6));
         let detail = "refused".to_owned();
         assert_eq!(never, StartVerdict::Never { after_s: 1, detail });
-        assert_eq!(startup.judge(Ok(()), Duration::from_secs(6)), StartVerdict::Up);
+        assert_eq!(
+            startup.judge(Ok(()), Duration::from_secs(6)),
+            StartVerdict::Up
+        );
     }
 
     #[test]

@@ -21,7 +21,10 @@ const SHARES_PER_CORE: u64 = 1_024;
 const SHARES_RANGE: (u64, u64) = (2, 262_144);
 
 pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Result<(), HookError> {
-    let container = tools.runtime.reserve(&reservation(tools, order, made)?).await?;
+    let container = tools
+        .runtime
+        .reserve(&reservation(tools, order, made)?)
+        .await?;
     made.container = Some(container);
     Ok(())
 }
@@ -31,7 +34,11 @@ fn reservation(tools: &Tools, order: &Order, made: &Made) -> Result<Reservation,
     let spec = &order.spec;
     let root = match &spec.root {
         Root::Stack { name, .. } => RootFs::Stack(name.clone()),
-        Root::Image { reference, username, password } => RootFs::Image {
+        Root::Image {
+            reference,
+            username,
+            password,
+        } => RootFs::Image {
             reference: reference.clone(),
             credentials: username.clone().zip(password.clone()),
         },

@@ -7,17 +7,27 @@ use super::{HookError, Made, Order, Tools, ports};
 
 pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Result<(), HookError> {
     match &order.spec.root {
-        Root::Image { reference, username, password } => {
+        Root::Image {
+            reference,
+            username,
+            password,
+        } => {
             let credentials = username.as_deref().zip(password.as_deref());
             made.image = Some(tools.runtime.image(reference, credentials).await?);
         }
-        Root::Stack { droplet: Some(droplet), .. } => {
+        Root::Stack {
+            droplet: Some(droplet),
+            ..
+        } => {
             made.droplet = Some(tools.droplets.pin(order.name(), droplet).await?);
         }
         Root::Stack { droplet: None, .. } => {}
     }
     if let Work::Staging(work) = &order.spec.work {
-        tools.stager.fetch(order.name(), &order.spec.owner, work).await?;
+        tools
+            .stager
+            .fetch(order.name(), &order.spec.owner, work)
+            .await?;
     }
     made.ports = ports(&order.spec, made.image.as_ref());
     Ok(())
@@ -29,7 +39,10 @@ pub(super) async fn find(tools: &Tools, order: &Order, made: &mut Made) -> Resul
         Root::Image { reference, .. } => {
             made.image = Some(tools.runtime.image(reference, None).await?);
         }
-        Root::Stack { droplet: Some(droplet), .. } => {
+        Root::Stack {
+            droplet: Some(droplet),
+            ..
+        } => {
             tools.droplets.pin_adopted(order.name(), &droplet.sha256);
         }
         Root::Stack { droplet: None, .. } => {}

@@ -53,7 +53,8 @@ pub fn environment(spec: &InstanceSpec, facts: &Facts<'_>) -> BTreeMap<String, S
 
 fn defaults(spec: &InstanceSpec, facts: &Facts<'_>, env: &mut BTreeMap<String, String>) {
     let mut default = |key: &str, value: &str| {
-        env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        env.entry(key.to_owned())
+            .or_insert_with(|| value.to_owned());
     };
     default("PATH", PATH_DEFAULT);
     match facts.image {
@@ -102,7 +103,9 @@ fn network(spec: &InstanceSpec, facts: &Facts<'_>, env: &mut BTreeMap<String, St
         env.insert(key.to_owned(), value);
     };
     set("CF_INSTANCE_IP", facts.cell.to_string());
-    let internal = facts.address.map_or(facts.cell, |address| address.internal_ip);
+    let internal = facts
+        .address
+        .map_or(facts.cell, |address| address.internal_ip);
     set("CF_INSTANCE_INTERNAL_IP", internal.to_string());
     let first = facts.ports.first();
     let (Work::Process { .. }, Some(address), Some(first)) = (&spec.work, facts.address, first)
@@ -116,7 +119,10 @@ fn network(spec: &InstanceSpec, facts: &Facts<'_>, env: &mut BTreeMap<String, St
     set("VCAP_APP_PORT", first.to_string());
     set("VCAP_APP_HOST", "0.0.0.0".to_owned());
     set("CF_INSTANCE_PORT", address.port.to_string());
-    set("CF_INSTANCE_ADDR", format!("{}:{}", address.host, address.port));
+    set(
+        "CF_INSTANCE_ADDR",
+        format!("{}:{}", address.host, address.port),
+    );
     set("CF_INSTANCE_PORTS", ports(address, facts.ports).to_string());
 }
 

@@ -45,7 +45,11 @@ pub trait Ground: Send + Sync + std::fmt::Debug {
     ) -> Result<Address, GroundError>;
 
     /// Put the container where its address is.
-    async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError>;
+    async fn connect(
+        &self,
+        assignment: AssignmentGuid,
+        container: &Container,
+    ) -> Result<(), GroundError>;
 
     /// Let go of the address. Freeing what is not leased succeeds.
     async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError>;

@@ -10,8 +10,8 @@ use cfx_protocol::actual::Address;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use parking_lot::Mutex;
 
-use super::told;
 use super::ground::{Disk, Ground, GroundError};
+use super::told;
 use crate::network::{AddressPool, Forward, Network};
 use crate::runtime::Container;
 use crate::volume::{Volume, VolumeSpec, Volumes};
@@ -60,7 +60,10 @@ impl Machine {
     /// machine at this address of it.
     #[must_use]
     pub fn reached_at(self, outside: IpAddr) -> Self {
-        Self { outside: Some(outside), ..self }
+        Self {
+            outside: Some(outside),
+            ..self
+        }
     }
 
     /// Let routers elsewhere reach a leased address.
@@ -74,10 +77,17 @@ impl Machine {
         const ACTION: &str = "forward a port to the instance";
         let ip = v4(address).ok_or_else(|| missing(ACTION, "its address is not of version 4"))?;
         let outside_port = self.network.outside_port(ip);
-        let outside_port = outside_port.ok_or_else(|| missing(ACTION, "the ports do not suffice"))?;
-        let forward = Forward { port: outside_port, to: SocketAddrV4::new(ip, port) };
+        let outside_port =
+            outside_port.ok_or_else(|| missing(ACTION, "the ports do not suffice"))?;
+        let forward = Forward {
+            port: outside_port,
+            to: SocketAddrV4::new(ip, port),
+        };
         let _turn = self.forwarding.lock().await;
-        self.network.forward(forward).await.map_err(|error| failed(ACTION, &error))?;
+        self.network
+            .forward(forward)
+            .await
+            .map_err(|error| failed(ACTION, &error))?;
         (address.host, address.port) = (outside, outside_port);
         let mut addresses = self.addresses.lock();
         addresses.leases.insert(assignment, address);
@@ -123,7 +133,11 @@ impl Addresses {
             Some(IpAddr::V4(ip)) if self.pool.claim(ip) => ip,
             _ => self.pool.lease(now)?,
         };
-        let address = Address { host: ip.into(), port, internal_ip: ip.into() };
+        let address = Address {
+            host: ip.into(),
+            port,
+            internal_ip: ip.into(),
+        };
         self.leases.insert(assignment, address);
         Some(address)
     }
@@ -149,12 +163,23 @@ impl Ground for Machine {
         }
     }
 
-    async fn connect(&self, assignment: AssignmentGuid, container: &Container) -> Result<(), GroundError> {
+    async fn connect(
+        &self,
+        assignment: AssignmentGuid,
+        container: &Container,
+    ) -> Result<(), GroundError> {
         const ACTION: &str = "connect the instance to the network";
         let lease = self.addresses.lock().leases.get(&assignment).copied();
-        let ip = lease.and_then(v4).ok_or_else(|| missing(ACTION, "it has no address"))?;
-        let pid = container.pid.ok_or_else(|| missing(ACTION, "it has ended"))?;
-        self.network.attach(pid, ip).await.map_err(|error| failed(ACTION, &error))
+        let ip = lease
+            .and_then(v4)
+            .ok_or_else(|| missing(ACTION, "it has no address"))?;
+        let pid = container
+            .pid
+            .ok_or_else(|| missing(ACTION, "it has ended"))?;
+        self.network
+            .attach(pid, ip)
+            .await
+            .map_err(|error| failed(ACTION, &error))
     }
 
     async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError> {
@@ -175,14 +200,23 @@ impl Ground for Machine {
 
     async fn sweep_addresses(&self) -> Result<(), GroundError> {
         const ACTION: &str = "clear addresses of nobody away";
-        let attached = self.network.attached().map_err(|error| failed(ACTION, &error))?;
+        let attached = self
+            .network
+            .attached()
+            .map_err(|error| failed(ACTION, &error))?;
         for ip in attached {
             let is_leased = {
                 let addresses = self.addresses.lock();
-                addresses.leases.values().any(|lease| lease.internal_ip == IpAddr::V4(ip))
+                addresses
+                    .leases
+                    .values()
+                    .any(|lease| lease.internal_ip == IpAddr::V4(ip))
             };
             if !is_leased {
-                self.network.detach(ip).await.map_err(|error| failed(ACTION, &error))?;
+                self.network
+                    .detach(ip)
+                    .await
+                    .map_err(|error| failed(ACTION, &error))?;
             }
         }
         self.settle_forwards().await
@@ -199,18 +233,19 @@ impl Ground for Machine {
     }
 
     async fn volume_used(&self, name: InstanceGuid) -> Result<u64, GroundError> {
-        let used = move |volumes: Volumes| {
-            Ok(volumes.usage(name)?.map_or(0, |usage| usage.used_bytes))
-        };
+        let used =
+            move |volumes: Volumes| Ok(volumes.usage(name)?.map_or(0, |usage| usage.used_bytes));
         self.blocking("measure the volume", used).await
     }
 
     async fn release_volume(&self, name: InstanceGuid) -> Result<(), GroundError> {
-        self.blocking("release the volume", move |volumes| volumes.release(name)).await
+        self.blocking("release the volume", move |volumes| volumes.release(name))
+            .await
     }
 
     async fn volumes(&self) -> Result<Vec<InstanceGuid>, GroundError> {
-        self.blocking("list the volumes", |volumes| volumes.list()).await
+        self.blocking("list the volumes", |volumes| volumes.list())
+            .await
     }
 
     fn gateway(&self) -> Option<IpAddr> {
@@ -236,9 +271,15 @@ fn v4(address: Address) -> Option<Ipv4Addr> {
 }
 
 fn failed(action: &'static str, error: &dyn std::error::Error) -> GroundError {
-    GroundError { action, detail: told(error) }
+    GroundError {
+        action,
+        detail: told(error),
+    }
 }
 
 fn missing(action: &'static str, detail: &str) -> GroundError {
-    GroundError { action, detail: detail.to_owned() }
+    GroundError {
+        action,
+        detail: detail.to_owned(),
+    }
 }

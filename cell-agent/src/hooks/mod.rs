@@ -32,7 +32,7 @@ use cfx_protocol::id::InstanceGuid;
 use crate::droplet_cache::{CacheError, DropletCache};
 use crate::runtime::{Container, ImageDefaults, Runtime, RuntimeError, User};
 use crate::slot::SlotError;
-use crate::staging::{StagingError, Stager};
+use crate::staging::{Stager, StagingError};
 pub(crate) use container::identify;
 use ground::{Disk, Ground, GroundError};
 
@@ -196,7 +196,9 @@ impl Order {
     pub fn names(&self) -> Vec<InstanceGuid> {
         let before = self.start.checked_sub(1);
         let starts = before.into_iter().chain([self.start]);
-        starts.map(|start| self.assignment.guid.instance(start)).collect()
+        starts
+            .map(|start| self.assignment.guid.instance(start))
+            .collect()
     }
 
     pub(crate) fn is_image(&self) -> bool {
@@ -206,7 +208,9 @@ impl Order {
 
 impl Made {
     pub(crate) fn disk(&self) -> Result<&Disk, HookError> {
-        self.disk.as_ref().ok_or(HookError::OutOfOrder("the volume"))
+        self.disk
+            .as_ref()
+            .ok_or(HookError::OutOfOrder("the volume"))
     }
 }
 

@@ -7,5 +7,8 @@ pub(super) async fn make(tools: &Tools, order: &Order, made: &Made) -> Result<()
         .container
         .as_ref()
         .ok_or(HookError::OutOfOrder("the container"))?;
-    Ok(tools.ground.connect(order.assignment.guid, container).await?)
+    Ok(tools
+        .ground
+        .connect(order.assignment.guid, container)
+        .await?)
 }

@@ -14,7 +14,10 @@ pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Resul
     };
     let disk = tools.ground.make_volume(spec).await?;
     if let (Work::Staging(work), Some(user)) = (&order.spec.work, made.user) {
-        tools.stager.lay_out(order.name(), work, &disk, user).await?;
+        tools
+            .stager
+            .lay_out(order.name(), work, &disk, user)
+            .await?;
     }
     made.disk = Some(disk);
     Ok(())

@@ -64,7 +64,9 @@ impl Follower {
             self.registration.stacks = stacks;
         }
         let path = format!("{PREFIX}/cells");
-        let registered = self.client.post::<_, serde::de::IgnoredAny>(&path, &self.registration);
+        let registered = self
+            .client
+            .post::<_, serde::de::IgnoredAny>(&path, &self.registration);
         match tokio::time::timeout(CALL_MAX, registered).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return End::Failed(told(&error)),
@@ -96,8 +98,14 @@ impl Follower {
 
     async fn hand_over(&self, frame: DesiredFrame) -> Result<Followed, End> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Frame { frame: Box::new(frame), reply };
-        self.messages.send(message).await.map_err(|_| End::Stopped)?;
+        let message = Message::Frame {
+            frame: Box::new(frame),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| End::Stopped)?;
         let answer = answer.await.map_err(|_| End::Stopped)?;
         answer.map_err(|refused| {
             self.events.frame_refused(&refused);

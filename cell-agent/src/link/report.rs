@@ -38,7 +38,7 @@ pub struct Reporter {
 
 /// What the controller knows.
 #[derive(Debug, Default)]
-pub(crate) struct Acknowledged {
+pub struct Acknowledged {
     instances: BTreeMap<AssignmentGuid, InstanceReport>,
     /// It has had a full report and wants no other.
     complete: bool,
@@ -49,7 +49,12 @@ impl Reporter {
     pub async fn run(mut self) {
         let mut acknowledged = Acknowledged::default();
         // Before the first turn the agent knows nothing, and nothing is what it must not report.
-        if self.picture.wait_for(|picture| picture.changes > 0).await.is_err() {
+        if self
+            .picture
+            .wait_for(|picture| picture.changes > 0)
+            .await
+            .is_err()
+        {
             return;
         }
         loop {
@@ -100,18 +105,25 @@ impl Reporter {
         let Some((last, _)) = picture.crashes.last() else {
             return Ok(());
         };
-        self.messages.send(Message::CrashesTaken(*last)).await.map_err(drop)
+        self.messages
+            .send(Message::CrashesTaken(*last))
+            .await
+            .map_err(drop)
     }
 }
 
 impl Acknowledged {
     /// The next report, as far as the instances go.
-    fn compose(&mut self, picture: &Picture) -> CellReport {
+    pub fn compose(&mut self, picture: &Picture) -> CellReport {
         self.sequence += 1;
         let is_news = |report: &&InstanceReport| {
             !self.complete || self.instances.get(&report.assignment) != Some(*report)
         };
-        let here: BTreeSet<_> = picture.reports.iter().map(|report| report.assignment).collect();
+        let here: BTreeSet<_> = picture
+            .reports
+            .iter()
+            .map(|report| report.assignment)
+            .collect();
         CellReport {
             cell: CellGuid::NIL,
             boot: Uuid::nil(),
@@ -120,15 +132,25 @@ impl Acknowledged {
             digest: digest(&picture.reports),
             full: !self.complete,
             instances: picture.reports.iter().filter(is_news).cloned().collect(),
-            gone: self.instances.keys().filter(|guid| !here.contains(guid)).copied().collect(),
-            crashes: picture.crashes.iter().map(|(_, crash)| crash.clone()).collect(),
+            gone: self
+                .instances
+                .keys()
+                .filter(|guid| !here.contains(guid))
+                .copied()
+                .collect(),
+            crashes: picture
+                .crashes
+                .iter()
+                .map(|(_, crash)| crash.clone())
+                .collect(),
             usage: cfx_protocol::cell::CellUsage::default(),
             healthy: picture.runtime_answers,
             draining: picture.draining,
         }
     }
 
-    fn note(&mut self, picture: &Picture, report: CellReport, reply: Option<ReportReply>) {
+    /// How the report was received; no reply means that nobody knows.
+    pub fn note(&mut self, picture: &Picture, report: CellReport, reply: Option<ReportReply>) {
         let Some(reply) = reply else {
             // Whether it arrived is not known: the next one says the same and more.
             return;
@@ -136,7 +158,10 @@ impl Acknowledged {
         for guid in report.gone {
             self.instances.remove(&guid);
         }
-        let known = picture.reports.iter().map(|one| (one.assignment, one.clone()));
+        let known = picture
+            .reports
+            .iter()
+            .map(|one| (one.assignment, one.clone()));
         self.instances.extend(known);
         self.complete = !reply.want_full;
     }
@@ -159,7 +184,10 @@ mod tests {
             usage: None,
             outcome: None,
         };
-        Picture { reports: guids.iter().map(report).collect(), ..Picture::default() }
+        Picture {
+            reports: guids.iter().map(report).collect(),
+            ..Picture::default()
+        }
     }
 
     const TAKEN: Option<ReportReply> = Some(ReportReply { want_full: false });
@@ -171,14 +199,21 @@ mod tests {
         assert!(first.full && first.instances.len() == 2);
         known.note(&picture(&[1, 2]), first, None);
         let again = known.compose(&picture(&[1, 2]));
-        assert_eq!((again.full, again.instances.len(), again.sequence), (true, 2, 2));
+        assert_eq!(
+            (again.full, again.instances.len(), again.sequence),
+            (true, 2, 2)
+        );
         known.note(&picture(&[1, 2]), again, TAKEN);
         let quiet = known.compose(&picture(&[1, 2]));
         assert_eq!((quiet.full, quiet.instances.len()), (false, 0));
         let gone = known.compose(&picture(&[2, 3]));
         assert_eq!((gone.instances.len(), gone.gone.len()), (1, 1));
         known.note(&picture(&[2, 3]), gone, None);
-        assert_eq!(known.compose(&picture(&[2, 3])).gone.len(), 1, "told until it is taken");
+        assert_eq!(
+            known.compose(&picture(&[2, 3])).gone.len(),
+            1,
+            "told until it is taken"
+        );
     }
 
     #[test]

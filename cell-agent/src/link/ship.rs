@@ -32,7 +32,10 @@ impl Shipper {
             let body = body(&batch);
             loop {
                 let path = format!("{PREFIX}/logs");
-                let sent = self.client.post_bytes(&path, "application/x-ndjson", body.clone()).await;
+                let sent = self
+                    .client
+                    .post_bytes(&path, "application/x-ndjson", body.clone())
+                    .await;
                 match sent {
                     Ok(()) => break backoff.reset(),
                     Err(error) if error.is_transient() => {

@@ -28,7 +28,10 @@ impl Budget {
         let available_us = i64::try_from(BURST.as_micros()).unwrap_or(i64::MAX);
         Self {
             millicores: millicores.max(1),
-            state: Mutex::new(State { available_us, refilled_at: now }),
+            state: Mutex::new(State {
+                available_us,
+                refilled_at: now,
+            }),
         }
     }
 

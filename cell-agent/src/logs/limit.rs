@@ -97,7 +97,13 @@ mod tests {
 
     #[test]
     fn no_limit_passes_all_and_a_limit_of_zero_nothing() {
-        assert_eq!(RateLimit::new(None, ms(0)).judge(u64::MAX, ms(0)), Verdict::Pass);
-        assert_eq!(RateLimit::new(Some(0), ms(0)).judge(0, ms(9)), Verdict::DropWithNotice);
+        assert_eq!(
+            RateLimit::new(None, ms(0)).judge(u64::MAX, ms(0)),
+            Verdict::Pass
+        );
+        assert_eq!(
+            RateLimit::new(Some(0), ms(0)).judge(0, ms(9)),
+            Verdict::DropWithNotice
+        );
     }
 }

@@ -60,12 +60,15 @@ mod tests {
 
     #[test]
     fn lines_are_whole_whatever_the_chunks_and_bytes_are_kept_as_they_are() {
-        assert_eq!(cut(&[b"a\nb", b"c\n\n", b"\xff\xfe\nlast"]), [
-            b"a".to_vec(),
-            b"bc".to_vec(),
-            b"\xff\xfe".to_vec(),
-            b"last".to_vec(),
-        ]);
+        assert_eq!(
+            cut(&[b"a\nb", b"c\n\n", b"\xff\xfe\nlast"]),
+            [
+                b"a".to_vec(),
+                b"bc".to_vec(),
+                b"\xff\xfe".to_vec(),
+                b"last".to_vec(),
+            ]
+        );
     }
 
     #[test]

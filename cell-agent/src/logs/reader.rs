@@ -108,7 +108,10 @@ struct Loudness {
 impl Loudness {
     fn is_loud(&mut self, bytes: u64, now: Duration) -> bool {
         if now.as_secs() != self.second {
-            *self = Self { second: now.as_secs(), bytes: 0 };
+            *self = Self {
+                second: now.as_secs(),
+                bytes: 0,
+            };
         }
         self.bytes += bytes;
         self.bytes > QUIET_BYTES

@@ -34,7 +34,10 @@ async fn a_loud_app_loses_its_own_oldest_lines_is_told_and_leaves_its_neighbour_
     }
     assert!(outbox.dropped() > 1_000);
     assert_eq!(notices.len(), 1);
-    assert!(notices[0].starts_with(&outbox.dropped().to_string()), "{notices:?}");
+    assert!(
+        notices[0].starts_with(&outbox.dropped().to_string()),
+        "{notices:?}"
+    );
 }
 
 #[tokio::test]
@@ -48,6 +51,9 @@ async fn every_app_is_in_the_first_batch() {
     let batch = outbox.batch().await;
     assert!(batch.len() <= LOG_BATCH_MAX);
     for app in [1, 2, 3] {
-        assert!(batch.iter().any(|line| line.app.0.as_u128() == app), "app {app}");
+        assert!(
+            batch.iter().any(|line| line.app.0.as_u128() == app),
+            "app {app}"
+        );
     }
 }

@@ -97,6 +97,9 @@ mod tests {
 
     #[test]
     fn a_clock_far_ahead_does_not_overflow() {
-        assert_eq!(BackOff::default().retry_at(8, Timestamp::MAX), Some(Timestamp::MAX));
+        assert_eq!(
+            BackOff::default().retry_at(8, Timestamp::MAX),
+            Some(Timestamp::MAX)
+        );
     }
 }

@@ -104,12 +104,22 @@ impl Desired {
             DesiredFrame::Keepalive { token } if self.token == Some(token) => Followed::Unchanged,
             DesiredFrame::Keepalive { .. } => Followed::Gap,
             DesiredFrame::Delta { previous, .. } if self.token != Some(previous) => Followed::Gap,
-            DesiredFrame::Delta { token, specs, upsert, remove, .. } => {
+            DesiredFrame::Delta {
+                token,
+                specs,
+                upsert,
+                remove,
+                ..
+            } => {
                 self.token = Some(token);
                 self.specs.extend(specs);
                 self.apply_delta(upsert, remove, present)
             }
-            DesiredFrame::Snapshot { token, specs, assignments } => {
+            DesiredFrame::Snapshot {
+                token,
+                specs,
+                assignments,
+            } => {
                 self.token = Some(token);
                 self.specs.extend(specs);
                 self.apply_snapshot(by_guid(assignments), present)

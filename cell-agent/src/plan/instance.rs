@@ -6,7 +6,7 @@ use cfx_protocol::actual::{Address, CrashReport, InstanceReport, Outcome, Stagin
 use cfx_protocol::desired::{Assignment, InstanceSpec, Work as Purpose};
 use cfx_protocol::id::{InstanceGuid, ProcessGuid};
 use cfx_protocol::instance::{CrashReason, Illegal, InstanceEvent, InstanceState};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::back_off::BackOff;
 
@@ -91,7 +91,10 @@ impl Instance {
             .saturating_add(1);
         let next_retry_at = rule.retry_at(crashes, now);
         self.apply(
-            InstanceEvent::Crashed { reason: reason.clone(), next_retry_at },
+            InstanceEvent::Crashed {
+                reason: reason.clone(),
+                next_retry_at,
+            },
             now,
         )?;
         self.crashes = crashes;
@@ -145,11 +148,36 @@ impl Instance {
     pub fn failure(&self, detail: String) -> Option<Outcome> {
         match &self.spec.work {
             Purpose::Process { .. } => None,
-            Purpose::Task { task, .. } => Some(Outcome::Task { task: *task, failure: Some(detail) }),
+            Purpose::Task { task, .. } => Some(Outcome::Task {
+                task: *task,
+                failure: Some(detail),
+            }),
             Purpose::Staging(work) => Some(Outcome::Staging {
                 build: work.build,
-                result: Err(StagingFailure { id: "StagingError".to_owned(), message: detail }),
+                result: Err(StagingFailure {
+                    id: "StagingError".to_owned(),
+                    message: detail,
+                }),
             }),
+        }
+    }
+
+    /// The wall clock was set by so much: what was waited for before is waited for as long after.
+    pub fn shift_times(&mut self, by: SignedDuration) {
+        let shift = |time: &mut Timestamp| *time = time.saturating_add(by).unwrap_or(*time);
+        match &mut self.state {
+            InstanceState::Starting { since }
+            | InstanceState::Running { since, .. }
+            | InstanceState::Stopping { since } => shift(since),
+            InstanceState::Crashed {
+                since,
+                next_retry_at,
+                ..
+            } => {
+                shift(since);
+                next_retry_at.iter_mut().for_each(shift);
+            }
+            InstanceState::Preparing | InstanceState::Ready | InstanceState::Gone => {}
         }
     }
 

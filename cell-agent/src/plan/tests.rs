@@ -10,23 +10,30 @@ use cfx_protocol::health::{HealthCheck, ReadinessCheck};
 use cfx_protocol::id::{
     AppGuid, AssignmentGuid, ClusterGuid, OrgGuid, ProcessGuid, SpaceGuid, TaskGuid,
 };
-use cfx_protocol::instance::{CrashReason, InstanceEvent};
-use proptest::prelude::*;
+use cfx_protocol::instance::CrashReason;
 use uuid::Uuid;
 
 use super::*;
 
-fn guid(number: u128) -> AssignmentGuid {
+pub(super) fn guid(number: u128) -> AssignmentGuid {
     AssignmentGuid(Uuid::from_u128(number))
 }
 
 fn token(epoch: u64, revision: u64) -> Token {
-    Token { cluster: ClusterGuid::NIL, epoch, revision }
+    Token {
+        cluster: ClusterGuid::NIL,
+        epoch,
+        revision,
+    }
 }
 
 fn spec(is_task: bool) -> Arc<InstanceSpec> {
     let work = if is_task {
-        Purpose::Task { task: TaskGuid::NIL, name: "t".into(), command: "true".into() }
+        Purpose::Task {
+            task: TaskGuid::NIL,
+            name: "t".into(),
+            command: "true".into(),
+        }
     } else {
         Purpose::Process {
             process: ProcessGuid::NIL,
@@ -46,15 +53,28 @@ fn spec(is_task: bool) -> Arc<InstanceSpec> {
             app_name: "a".into(),
         },
         work,
-        root: Root::Stack { name: "host".into(), droplet: None },
-        limits: Limits { memory_mb: 1, disk_mb: 1, log_rate_bytes: None, pids: 1, fds: 1 },
+        root: Root::Stack {
+            name: "host".into(),
+            droplet: None,
+        },
+        limits: Limits {
+            memory_mb: 1,
+            disk_mb: 1,
+            log_rate_bytes: None,
+            pids: 1,
+            fds: 1,
+        },
         env: BTreeMap::new(),
         ports: vec![8080],
     })
 }
 
-fn assignment(number: u128, spec: &str) -> Assignment {
-    Assignment { guid: guid(number), spec: SpecId(spec.into()), index: 0 }
+pub(super) fn assignment(number: u128, spec: &str) -> Assignment {
+    Assignment {
+        guid: guid(number),
+        spec: SpecId(spec.into()),
+        index: 0,
+    }
 }
 
 fn specs() -> BTreeMap<SpecId, Arc<InstanceSpec>> {
@@ -62,11 +82,19 @@ fn specs() -> BTreeMap<SpecId, Arc<InstanceSpec>> {
     ["web", "new", "task"].map(named).into()
 }
 
-fn snapshot(revision: u64, assignments: Vec<Assignment>) -> DesiredFrame {
-    DesiredFrame::Snapshot { token: token(1, revision), specs: specs(), assignments }
+pub(super) fn snapshot(revision: u64, assignments: Vec<Assignment>) -> DesiredFrame {
+    DesiredFrame::Snapshot {
+        token: token(1, revision),
+        specs: specs(),
+        assignments,
+    }
 }
 
-fn delta(revision: u64, upsert: Vec<Assignment>, remove: Vec<AssignmentGuid>) -> DesiredFrame {
+pub(super) fn delta(
+    revision: u64,
+    upsert: Vec<Assignment>,
+    remove: Vec<AssignmentGuid>,
+) -> DesiredFrame {
     DesiredFrame::Delta {
         token: token(1, revision),
         previous: token(1, revision - 1),
@@ -76,12 +104,16 @@ fn delta(revision: u64, upsert: Vec<Assignment>, remove: Vec<AssignmentGuid>) ->
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH + Duration::from_secs(1_000)
 }
 
 fn crashed(due: Option<Timestamp>) -> InstanceState {
-    InstanceState::Crashed { since: now(), reason: CrashReason::Lost, next_retry_at: due }
+    InstanceState::Crashed {
+        since: now(),
+        reason: CrashReason::Lost,
+        next_retry_at: due,
+    }
 }
 
 /// The one step planned for a web instance in `state` under `wish`.
@@ -94,7 +126,10 @@ fn check(wish: Wish, state: InstanceState, change: impl Fn(&mut Instance)) -> Op
     let frames = match wish {
         Wish::Wanted => vec![snapshot(1, vec![assignment(1, "web")])],
         Wish::Changed => vec![snapshot(1, vec![assignment(1, "new")])],
-        Wish::Removed => vec![snapshot(1, vec![assignment(1, "web")]), delta(2, vec![], vec![guid(1)])],
+        Wish::Removed => vec![
+            snapshot(1, vec![assignment(1, "web")]),
+            delta(2, vec![], vec![guid(1)]),
+        ],
         Wish::Doubtful => vec![snapshot(1, vec![])],
     };
     for frame in frames {
@@ -110,12 +145,19 @@ fn every_state_and_wish_has_its_step() {
     use Wish::{Changed, Removed, Wanted};
     let t = now();
     let later = t + Duration::from_secs(1);
-    let running = || InstanceState::Running { since: t, ready: true };
+    let running = || InstanceState::Running {
+        since: t,
+        ready: true,
+    };
     let starting = || InstanceState::Starting { since: t };
     let stopping = || InstanceState::Stopping { since: t };
     let again = Some(Action::Prepare { start: 5 });
     for (wish, state, step) in [
-        (Wanted, InstanceState::Preparing, Some(Action::Prepare { start: 4 })),
+        (
+            Wanted,
+            InstanceState::Preparing,
+            Some(Action::Prepare { start: 4 }),
+        ),
         (Wanted, InstanceState::Ready, Some(Action::Arm)),
         (Wanted, starting(), None),
         (Wanted, running(), None),
@@ -146,12 +188,19 @@ fn what_nobody_ordered_away_is_left_alone_in_every_state() {
         InstanceState::Preparing,
         InstanceState::Ready,
         InstanceState::Starting { since: now() },
-        InstanceState::Running { since: now(), ready: true },
+        InstanceState::Running {
+            since: now(),
+            ready: true,
+        },
         crashed(Some(now())),
         InstanceState::Stopping { since: now() },
         InstanceState::Gone,
     ] {
-        assert_eq!(check(Wish::Doubtful, state.clone(), |_| {}), None, "{state:?}");
+        assert_eq!(
+            check(Wish::Doubtful, state.clone(), |_| {}),
+            None,
+            "{state:?}"
+        );
     }
 }
 
@@ -159,8 +208,14 @@ fn what_nobody_ordered_away_is_left_alone_in_every_state() {
 fn a_step_under_way_is_waited_for_unless_it_is_a_preparation_nobody_wants() {
     let preparing = |work| move |one: &mut Instance| one.under_way = Some(work);
     let state = || InstanceState::Preparing;
-    assert_eq!(check(Wish::Wanted, state(), preparing(Work::Preparing)), None);
-    assert_eq!(check(Wish::Removed, state(), preparing(Work::Preparing)), Some(Action::Abandon));
+    assert_eq!(
+        check(Wish::Wanted, state(), preparing(Work::Preparing)),
+        None
+    );
+    assert_eq!(
+        check(Wish::Removed, state(), preparing(Work::Preparing)),
+        Some(Action::Abandon)
+    );
     let ready = InstanceState::Ready;
     assert_eq!(check(Wish::Removed, ready, preparing(Work::Arming)), None);
 }
@@ -174,19 +229,42 @@ fn a_waiting_instance_is_cleared_away_and_wakes_the_planner_when_its_time_comes(
     waiting.state = crashed(Some(due));
     let actual = BTreeMap::from([(guid(1), waiting)]);
     let mut desired = Desired::default();
-    desired.follow(snapshot(1, vec![assignment(1, "web")]), &actual).expect("followed");
-    assert_eq!(plan(&desired, &actual, now()), Plan { steps: vec![], wake_at: Some(due) });
-    assert_eq!(plan(&desired, &actual, due).steps[0].action, Action::Prepare { start: 5 });
+    desired
+        .follow(snapshot(1, vec![assignment(1, "web")]), &actual)
+        .expect("followed");
+    assert_eq!(
+        plan(&desired, &actual, now()),
+        Plan {
+            steps: vec![],
+            wake_at: Some(due)
+        }
+    );
+    assert_eq!(
+        plan(&desired, &actual, due).steps[0].action,
+        Action::Prepare { start: 5 }
+    );
 }
 
 #[test]
 fn a_run_once_work_is_concluded_once_and_stays_until_it_is_removed() {
-    let running = || InstanceState::Running { since: now(), ready: true };
-    assert_eq!(check(Wish::Wanted, running(), |one| one.ended = true), Some(Action::Conclude));
-    let outcome = Outcome::Task { task: TaskGuid::NIL, failure: None };
+    let running = || InstanceState::Running {
+        since: now(),
+        ready: true,
+    };
+    assert_eq!(
+        check(Wish::Wanted, running(), |one| one.ended = true),
+        Some(Action::Conclude)
+    );
+    let outcome = Outcome::Task {
+        task: TaskGuid::NIL,
+        failure: None,
+    };
     let told = |one: &mut Instance| one.outcome = Some(outcome.clone());
     assert_eq!(check(Wish::Wanted, InstanceState::Gone, told), None);
-    assert_eq!(check(Wish::Removed, InstanceState::Gone, told), Some(Action::Forget));
+    assert_eq!(
+        check(Wish::Removed, InstanceState::Gone, told),
+        Some(Action::Forget)
+    );
 }
 
 #[test]
@@ -196,7 +274,9 @@ fn a_draining_cell_starts_nothing_new_and_keeps_what_it_has() {
     let actual = BTreeMap::from([(guid(1), crashing)]);
     let mut desired = Desired::default();
     let both = vec![assignment(1, "web"), assignment(2, "web")];
-    desired.follow(snapshot(1, both), &actual).expect("followed");
+    desired
+        .follow(snapshot(1, both), &actual)
+        .expect("followed");
     desired.draining = true;
     let steps = plan(&desired, &actual, now()).steps;
     assert_eq!(steps.len(), 1);
@@ -208,13 +288,27 @@ fn absence_is_believed_only_when_two_snapshots_agree() {
     let actual = BTreeMap::from([(guid(1), Instance::new(assignment(1, "web"), spec(false), 0))]);
     let mut desired = Desired::default();
     let named = || vec![assignment(1, "web")];
-    desired.follow(snapshot(1, named()), &actual).expect("followed");
-    assert_eq!(desired.follow(snapshot(2, vec![]), &actual), Ok(Followed::Doubts));
+    desired
+        .follow(snapshot(1, named()), &actual)
+        .expect("followed");
+    assert_eq!(
+        desired.follow(snapshot(2, vec![]), &actual),
+        Ok(Followed::Doubts)
+    );
     assert_eq!(desired.wish(&assignment(1, "web")), Wish::Doubtful);
     // It was a mistake: the doubt is forgotten.
-    assert_eq!(desired.follow(snapshot(3, named()), &actual), Ok(Followed::Changed));
-    assert_eq!(desired.follow(snapshot(4, vec![]), &actual), Ok(Followed::Doubts));
-    assert_eq!(desired.follow(snapshot(5, vec![]), &actual), Ok(Followed::Changed));
+    assert_eq!(
+        desired.follow(snapshot(3, named()), &actual),
+        Ok(Followed::Changed)
+    );
+    assert_eq!(
+        desired.follow(snapshot(4, vec![]), &actual),
+        Ok(Followed::Doubts)
+    );
+    assert_eq!(
+        desired.follow(snapshot(5, vec![]), &actual),
+        Ok(Followed::Changed)
+    );
     assert_eq!(desired.wish(&assignment(1, "web")), Wish::Removed);
 }
 
@@ -222,12 +316,27 @@ fn absence_is_believed_only_when_two_snapshots_agree() {
 fn older_and_foreign_frames_are_refused_and_gaps_are_seen() {
     let nothing = BTreeMap::new();
     let mut desired = Desired::default();
-    desired.follow(snapshot(5, vec![]), &nothing).expect("followed");
-    assert_eq!(desired.follow(snapshot(4, vec![]), &nothing), Err(Refused::Older));
-    let foreign = Token { cluster: ClusterGuid(Uuid::from_u128(9)), epoch: 9, revision: 9 };
+    desired
+        .follow(snapshot(5, vec![]), &nothing)
+        .expect("followed");
+    assert_eq!(
+        desired.follow(snapshot(4, vec![]), &nothing),
+        Err(Refused::Older)
+    );
+    let foreign = Token {
+        cluster: ClusterGuid(Uuid::from_u128(9)),
+        epoch: 9,
+        revision: 9,
+    };
     let keepalive = DesiredFrame::Keepalive { token: foreign };
-    assert!(matches!(desired.follow(keepalive, &nothing), Err(Refused::OtherCluster { .. })));
-    assert_eq!(desired.follow(delta(7, vec![], vec![]), &nothing), Ok(Followed::Gap));
+    assert!(matches!(
+        desired.follow(keepalive, &nothing),
+        Err(Refused::OtherCluster { .. })
+    ));
+    assert_eq!(
+        desired.follow(delta(7, vec![], vec![]), &nothing),
+        Ok(Followed::Gap)
+    );
     let ahead = DesiredFrame::Keepalive { token: token(1, 6) };
     assert_eq!(desired.follow(ahead, &nothing), Ok(Followed::Gap));
     let here = DesiredFrame::Keepalive { token: token(1, 5) };
@@ -238,192 +347,63 @@ fn older_and_foreign_frames_are_refused_and_gaps_are_seen() {
 fn an_assignment_without_its_spec_is_a_gap_and_stops_nothing() {
     let actual = BTreeMap::from([(guid(1), Instance::new(assignment(1, "web"), spec(false), 0))]);
     let mut desired = Desired::default();
-    desired.follow(snapshot(1, vec![assignment(1, "web")]), &actual).expect("followed");
+    desired
+        .follow(snapshot(1, vec![assignment(1, "web")]), &actual)
+        .expect("followed");
     let unknown = delta(2, vec![assignment(1, "never sent")], vec![]);
     assert_eq!(desired.follow(unknown, &actual), Ok(Followed::Gap));
     assert_eq!(desired.wish(&assignment(1, "web")), Wish::Doubtful);
 }
 
-/// A cell whose steps take time, fail and crash as a list of dice says.
-#[derive(Default)]
-struct World {
-    desired: Desired,
-    actual: BTreeMap<AssignmentGuid, Instance>,
-    revision: u64,
-    now: Timestamp,
-    under_way: Vec<(AssignmentGuid, Action)>,
-    armed: BTreeMap<(AssignmentGuid, u32), u32>,
-    stopped_wanted: Vec<AssignmentGuid>,
-    /// A controller never assigns a guid again.
-    forgotten: Vec<AssignmentGuid>,
-}
-
-impl World {
-    fn follow(&mut self, upsert: Vec<Assignment>, remove: Vec<AssignmentGuid>) {
-        self.revision += 1;
-        if self.revision == 1 {
-            self.desired.follow(snapshot(1, upsert), &self.actual).expect("followed");
-        } else {
-            let frame = delta(self.revision, upsert, remove);
-            self.desired.follow(frame, &self.actual).expect("followed");
-        }
-    }
-
-    /// What the agent does with a plan, without any I/O.
-    fn take_plan(&mut self) {
-        for Step { assignment, action, .. } in plan(&self.desired, &self.actual, self.now).steps {
-            if let Action::Prepare { start } = action {
-                let (wanted, spec) = self.desired.get(assignment).expect("wanted");
-                let fresh = Instance::new(wanted.clone(), spec.clone(), start);
-                let one = self.actual.entry(assignment).or_insert(fresh);
-                assert!(start >= one.start, "a start was repeated");
-                one.assignment = wanted.clone();
-                one.begin(start);
-                one.remains = true;
-            }
-            let now = self.now;
-            let wish = self.actual.get(&assignment).map(|one| self.desired.wish(&one.assignment));
-            let Some(one) = self.actual.get_mut(&assignment) else {
-                continue;
-            };
-            one.under_way = match action {
-                Action::Prepare { .. } => Some(Work::Preparing),
-                Action::Arm => {
-                    *self.armed.entry((assignment, one.start)).or_default() += 1;
-                    Some(Work::Arming)
-                }
-                Action::Conclude => Some(Work::Concluding),
-                Action::Clear => Some(Work::Clearing),
-                Action::Stop => {
-                    let lives = matches!(one.state, InstanceState::Starting { .. } | InstanceState::Running { .. });
-                    if lives && wish == Some(Wish::Wanted) {
-                        self.stopped_wanted.push(assignment);
-                    }
-                    one.apply(InstanceEvent::StopRequested, now).expect("legal");
-                    Some(Work::Stopping)
-                }
-                Action::Abandon => {
-                    self.under_way.retain(|(guid, _)| *guid != assignment);
-                    one.under_way = None;
-                    continue;
-                }
-                Action::Forget => {
-                    self.actual.remove(&assignment);
-                    self.forgotten.push(assignment);
-                    self.desired.forget(assignment);
-                    continue;
-                }
-            };
-            self.under_way.push((assignment, action));
-        }
-    }
-
-    /// One step ends, well or not.
-    fn end_step(&mut self, die: u8, well: bool) {
-        if self.under_way.is_empty() {
-            return;
-        }
-        let (guid, action) = self.under_way.remove(usize::from(die) % self.under_way.len());
-        let (now, rule) = (self.now, BackOff::default());
-        let one = self.actual.get_mut(&guid).expect("its step is under way");
-        one.under_way = None;
-        let failed = |one: &mut Instance| match one.failure("it failed".into()) {
-            Some(outcome) => one.conclude(outcome, now).expect("legal"),
-            None => drop(one.crash(CrashReason::Lost, &rule, now).expect("legal")),
+#[test]
+fn a_wait_stays_as_long_as_it_was_when_the_wall_clock_is_set() {
+    let due = now() + Duration::from_secs(30);
+    let mut waiting = Instance::new(assignment(1, "web"), spec(false), 4);
+    waiting.state = crashed(Some(due));
+    for jump_s in [600, -600] {
+        let jump = jiff::SignedDuration::from_secs(jump_s);
+        let mut one = waiting.clone();
+        one.shift_times(jump);
+        let InstanceState::Crashed {
+            next_retry_at: Some(moved),
+            ..
+        } = one.state
+        else {
+            panic!("still waiting");
         };
-        match action {
-            Action::Prepare { .. } if well => one.apply(InstanceEvent::Prepared, now).expect("legal"),
-            Action::Arm if well => {
-                one.apply(InstanceEvent::Launched, now).expect("legal");
-                one.apply(InstanceEvent::Healthy, now).expect("legal");
-            }
-            Action::Prepare { .. } | Action::Arm => failed(one),
-            Action::Conclude => {
-                let outcome = Outcome::Task { task: TaskGuid::NIL, failure: None };
-                one.conclude(outcome, now).expect("legal");
-            }
-            Action::Clear => one.remains = false,
-            Action::Stop => one.stopped(now).expect("legal"),
-            Action::Abandon | Action::Forget => {}
-        }
-    }
-
-    /// Something that runs ends by itself.
-    fn crash(&mut self, die: u8) {
-        let (now, rule) = (self.now, BackOff::default());
-        let alive = self.actual.values_mut().filter(|one| {
-            matches!(one.state, InstanceState::Running { .. }) && one.under_way.is_none()
-        });
-        let mut alive: Vec<_> = alive.collect();
-        if alive.is_empty() {
-            return;
-        }
-        let victim = usize::from(die) % alive.len();
-        let one = &mut alive[victim];
-        if one.is_run_once() {
-            one.ended = true;
-        } else {
-            one.crash(CrashReason::Lost, &rule, now).expect("legal");
-        }
-    }
-
-    fn act(&mut self, kind: u8, die: u8) {
-        let number = u128::from(die % 4) + 1;
-        let spec = if number == 4 { "task" } else { ["web", "new"][usize::from(die / 4 % 2)] };
-        match kind % 8 {
-            0 if self.forgotten.contains(&guid(number)) => {}
-            0 => self.follow(vec![assignment(number, spec)], vec![]),
-            1 => self.follow(vec![], vec![guid(number)]),
-            2 => self.crash(die),
-            3 => self.now += Duration::from_secs(u64::from(die)),
-            4 => self.end_step(die, false),
-            _ => self.end_step(die, true),
-        }
-        self.take_plan();
-    }
-
-    /// Nothing fails any more: the cell must come to rest, as desired.
-    fn settle(&mut self) {
-        for _ in 0..500 {
-            self.take_plan();
-            self.end_step(0, true);
-            if self.under_way.is_empty() {
-                match plan(&self.desired, &self.actual, self.now) {
-                    Plan { steps, wake_at: Some(due) } if steps.is_empty() => self.now = due,
-                    Plan { steps, wake_at: None } if steps.is_empty() => return,
-                    _ => {}
-                }
-            }
-        }
-        panic!("it does not come to rest: {:?}", self.actual);
+        assert_eq!(
+            moved.duration_since(now() + jump),
+            jiff::SignedDuration::from_secs(30)
+        );
     }
 }
 
-proptest! {
-    #[test]
-    fn whatever_happens_the_cell_comes_to_what_is_desired(acts in prop::collection::vec((0_u8..8, any::<u8>()), 0..120)) {
-        let mut world = World { now: now(), ..World::default() };
-        for (kind, die) in acts {
-            world.act(kind, die);
-        }
-        world.settle();
-        prop_assert!(world.stopped_wanted.is_empty(), "stopped what was wanted");
-        let once = world.armed.values().all(|times| *times == 1);
-        prop_assert!(once, "a start was armed twice");
-        let task_starts = world.armed.keys().filter(|(guid, _)| *guid == self::guid(4)).count();
-        prop_assert!(task_starts <= 1, "a task ran twice");
-        for (guid, wanted) in &world.desired.assignments {
-            let one = world.actual.get(guid).expect("something of it is there");
-            prop_assert_eq!(&one.assignment, wanted);
-            let rests = match one.state {
-                InstanceState::Running { .. } => true,
-                InstanceState::Crashed { next_retry_at, .. } => next_retry_at.is_none(),
-                InstanceState::Gone => one.outcome.is_some(),
-                _ => false,
-            };
-            prop_assert!(rests, "{:?}", one.state);
-        }
-        let extra = world.actual.keys().find(|guid| !world.desired.assignments.contains_key(guid));
-        prop_assert_eq!(extra, None, "something is there that nobody wants");
+#[test]
+fn halting_ends_what_runs_and_starts_nothing() {
+    let mut world = BTreeMap::new();
+    for (number, state) in [
+        (
+            1,
+            InstanceState::Running {
+                since: Timestamp::UNIX_EPOCH,
+                ready: true,
+            },
+        ),
+        (2, InstanceState::Gone),
+        (3, InstanceState::Preparing),
+    ] {
+        let mut instance = Instance::new(assignment(number, "s"), spec(false), 0);
+        instance.under_way = (number == 3).then_some(Work::Preparing);
+        instance.state = state;
+        world.insert(guid(number), instance);
     }
+    let actions: Vec<_> = halt(&world)
+        .steps
+        .into_iter()
+        .map(|step| step.action)
+        .collect();
+    assert_eq!(actions, vec![Action::Stop, Action::Abandon]);
+    assert!(!is_halted(&world));
+    world.retain(|_, instance| instance.state == InstanceState::Gone);
+    assert!(is_halted(&world));
 }

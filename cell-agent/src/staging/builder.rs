@@ -22,7 +22,10 @@ pub(super) const STATUS_FINALIZE: i32 = 226;
 #[must_use]
 pub fn builder_command(work: &StagingWork) -> Program {
     let mode = if work.detect { "detect" } else { "named" };
-    let names = work.buildpacks.iter().map(|buildpack| buildpack.name.clone());
+    let names = work
+        .buildpacks
+        .iter()
+        .map(|buildpack| buildpack.name.clone());
     let fixed = ["bash", "-c", SCRIPT, "cfx-builder", mode].map(str::to_owned);
     Program::Exec(fixed.into_iter().chain(names).collect())
 }

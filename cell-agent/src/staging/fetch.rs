@@ -23,8 +23,14 @@ const PACKAGE: &str = "package.zip";
 const CACHE: &str = "cache.tgz";
 
 /// Limits of what is unpacked. Packages end at the volume's own size before they end at these.
-const PACKAGE_LIMITS: Limits = Limits { entries: 500_000, bytes: 8 << 30 };
-const BUILDPACK_LIMITS: Limits = Limits { entries: 200_000, bytes: 4 << 30 };
+const PACKAGE_LIMITS: Limits = Limits {
+    entries: 500_000,
+    bytes: 8 << 30,
+};
+const BUILDPACK_LIMITS: Limits = Limits {
+    entries: 200_000,
+    bytes: 4 << 30,
+};
 /// Largest build cache, packed: what does not fit is staged without.
 const CACHE_MAX_BYTES: u64 = 2 << 30;
 
@@ -37,16 +43,34 @@ pub(super) async fn fetch(
     let folder = stager.folder(name);
     stager.discard(name).await;
     let made = fs::create_dir_all(folder.join(BUILDPACKS));
-    made.map_err(|source| StagingError::Io { action: "make a folder", source })?;
+    made.map_err(|source| StagingError::Io {
+        action: "make a folder",
+        source,
+    })?;
     let say = |text: String| stager.say(name, owner, &text);
     say("Downloading app package...".to_owned());
-    let package = Digest { sha256: &work.package.sha256, size_bytes: work.package.size_bytes };
+    let package = Digest {
+        sha256: &work.package.sha256,
+        size_bytes: work.package.size_bytes,
+    };
     let path = format!("{PREFIX}/packages/{}", work.package.guid);
     let target = folder.join(PACKAGE);
-    download(&stager.client, &path, Some(package), package.size_bytes, &target)
-        .await
-        .map_err(|source| StagingError::Fetch { what: "app package", source })?;
-    say(format!("Downloaded app package ({})", format_bytes(package.size_bytes)));
+    download(
+        &stager.client,
+        &path,
+        Some(package),
+        package.size_bytes,
+        &target,
+    )
+    .await
+    .map_err(|source| StagingError::Fetch {
+        what: "app package",
+        source,
+    })?;
+    say(format!(
+        "Downloaded app package ({})",
+        format_bytes(package.size_bytes)
+    ));
     fetch_buildpacks(stager, &folder, work).await?;
     if work.cache.is_some() {
         fetch_cache(stager, &folder, owner, work, &say).await;
@@ -62,18 +86,36 @@ async fn fetch_buildpacks(
     for (index, buildpack) in work.buildpacks.iter().enumerate() {
         let archive = folder.join("buildpack.zip");
         let blob = &buildpack.blob;
-        let digest = Digest { sha256: &blob.sha256, size_bytes: blob.size_bytes };
+        let digest = Digest {
+            sha256: &blob.sha256,
+            size_bytes: blob.size_bytes,
+        };
         let path = format!("{PREFIX}/buildpacks/{}", blob.guid);
-        download(&stager.client, &path, Some(digest), blob.size_bytes, &archive)
-            .await
-            .map_err(|source| StagingError::Fetch { what: "buildpack", source })?;
+        download(
+            &stager.client,
+            &path,
+            Some(digest),
+            blob.size_bytes,
+            &archive,
+        )
+        .await
+        .map_err(|source| StagingError::Fetch {
+            what: "buildpack",
+            source,
+        })?;
         let target = folder.join(BUILDPACKS).join(index.to_string());
         blocking("unpack a buildpack", move || {
-            let io = |source| StagingError::Io { action: "make a folder", source };
+            let io = |source| StagingError::Io {
+                action: "make a folder",
+                source,
+            };
             fs::create_dir(&target).map_err(io)?;
             let mut tree = Tree::new(target, BUILDPACK_LIMITS, Links::Inside, None);
             let unpacked = unzip(&archive, &mut tree);
-            unpacked.map_err(|source| StagingError::Unpack { what: "buildpack", source })?;
+            unpacked.map_err(|source| StagingError::Unpack {
+                what: "buildpack",
+                source,
+            })?;
             fs::remove_file(&archive).map_err(io)
         })
         .await?;
@@ -123,7 +165,13 @@ pub(super) fn cache_path(owner: &Owner, work: &StagingWork) -> String {
 fn percent(text: &str) -> String {
     let keep = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     text.bytes()
-        .map(|byte| if keep(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if keep(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
@@ -137,22 +185,33 @@ pub(super) fn lay_out(
     let app = owned_folder(&tmp.join("app"), user)?;
     let mut tree = Tree::new(app, PACKAGE_LIMITS, Links::Inside, Some(user));
     let unpacked = unzip(&folder.join(PACKAGE), &mut tree);
-    unpacked.map_err(|source| StagingError::Unpack { what: "app package", source })?;
+    unpacked.map_err(|source| StagingError::Unpack {
+        what: "app package",
+        source,
+    })?;
     let cache = owned_folder(&tmp.join("cache"), user)?;
     let archive = folder.join(CACHE);
     if has_cache && archive.exists() {
         let mut tree = Tree::new(cache, PACKAGE_LIMITS, Links::Anywhere, Some(user));
-        let file = fs::File::open(&archive)
-            .map_err(|source| StagingError::Io { action: "open the build cache", source })?;
+        let file = fs::File::open(&archive).map_err(|source| StagingError::Io {
+            action: "open the build cache",
+            source,
+        })?;
         let unpacked = untar(file, &mut tree);
-        unpacked.map_err(|source| StagingError::Unpack { what: "build cache", source })?;
+        unpacked.map_err(|source| StagingError::Unpack {
+            what: "build cache",
+            source,
+        })?;
     }
     Ok(())
 }
 
 fn owned_folder(path: &Path, user: User) -> Result<std::path::PathBuf, StagingError> {
     let made = fs::create_dir(path).and_then(|()| chown(path, Some(user.uid), Some(user.gid)));
-    made.map_err(|source| StagingError::Io { action: "make a folder", source })?;
+    made.map_err(|source| StagingError::Io {
+        action: "make a folder",
+        source,
+    })?;
     Ok(path.to_owned())
 }
 

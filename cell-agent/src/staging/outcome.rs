@@ -35,18 +35,27 @@ const UPLOAD_PAUSE: Duration = Duration::from_secs(1);
 /// How a run-once work ended.
 pub async fn conclude(tools: &Tools, order: &Order, exit: Exit, voice: &Voice) -> Outcome {
     match &order.spec.work {
-        Work::Task { task, .. } => Outcome::Task { task: *task, failure: task_failure(exit) },
+        Work::Task { task, .. } => Outcome::Task {
+            task: *task,
+            failure: task_failure(exit),
+        },
         Work::Staging(work) => {
             let result = match staging_failure(work, exit) {
                 Some(failure) => Err(failure),
-                None => finish(tools, order, work, voice).await.map_err(|error| {
-                    StagingFailure { id: "StagingError".to_owned(), message: told(&error) }
-                }),
+                None => finish(tools, order, work, voice)
+                    .await
+                    .map_err(|error| StagingFailure {
+                        id: "StagingError".to_owned(),
+                        message: told(&error),
+                    }),
             };
             if let Err(failure) = &result {
                 voice.cell(&format!("{} - {}", failure.id, failure.message));
             }
-            Outcome::Staging { build: work.build, result }
+            Outcome::Staging {
+                build: work.build,
+                result,
+            }
         }
         // A process has no outcome; the plan never asks for one.
         Work::Process { .. } => Outcome::Task {
@@ -59,9 +68,11 @@ pub async fn conclude(tools: &Tools, order: &Order, exit: Exit, voice: &Voice) -
 fn task_failure(exit: Exit) -> Option<String> {
     match exit {
         Exit { lost: true, .. } => Some("The task vanished from its cell".to_owned()),
-        Exit { out_of_memory: true, status, .. } => {
-            Some(format!("Exited with status {status} (out of memory)"))
-        }
+        Exit {
+            out_of_memory: true,
+            status,
+            ..
+        } => Some(format!("Exited with status {status} (out of memory)")),
         Exit { status: 0, .. } => None,
         Exit { status, .. } => Some(format!("Exited with status {status}")),
     }
@@ -69,32 +80,51 @@ fn task_failure(exit: Exit) -> Option<String> {
 
 fn staging_failure(work: &StagingWork, exit: Exit) -> Option<StagingFailure> {
     let failure = |id: &str, message: String| {
-        Some(StagingFailure { id: id.to_owned(), message })
+        Some(StagingFailure {
+            id: id.to_owned(),
+            message,
+        })
     };
     const COMPILE: &str = "App staging failed in the buildpack compile phase";
     match exit {
         Exit { expired: true, .. } => failure(
             "StagingTimeExpired",
-            format!("Staging time expired: it took longer than {} seconds", work.timeout_s),
+            format!(
+                "Staging time expired: it took longer than {} seconds",
+                work.timeout_s
+            ),
         ),
-        Exit { lost: true, .. } => {
-            failure("StagingError", "The staging container vanished from its cell".to_owned())
-        }
-        Exit { out_of_memory: true, status, .. } => {
-            failure("StagingError", format!("Exited with status {status} (out of memory)"))
-        }
+        Exit { lost: true, .. } => failure(
+            "StagingError",
+            "The staging container vanished from its cell".to_owned(),
+        ),
+        Exit {
+            out_of_memory: true,
+            status,
+            ..
+        } => failure(
+            "StagingError",
+            format!("Exited with status {status} (out of memory)"),
+        ),
         Exit { status: 0, .. } => None,
-        Exit { status: STATUS_NOT_DETECTED, .. } => failure(
+        Exit {
+            status: STATUS_NOT_DETECTED,
+            ..
+        } => failure(
             "NoAppDetectedError",
             "An app was not successfully detected by any available buildpack".to_owned(),
         ),
-        Exit { status: STATUS_RELEASE, .. } => failure(
+        Exit {
+            status: STATUS_RELEASE,
+            ..
+        } => failure(
             "BuildpackReleaseFailed",
             "App staging failed in the buildpack release phase".to_owned(),
         ),
-        Exit { status: STATUS_COMPILE | STATUS_SUPPLY | STATUS_FINALIZE, .. } => {
-            failure("BuildpackCompileFailed", COMPILE.to_owned())
-        }
+        Exit {
+            status: STATUS_COMPILE | STATUS_SUPPLY | STATUS_FINALIZE,
+            ..
+        } => failure("BuildpackCompileFailed", COMPILE.to_owned()),
         Exit { status, .. } => failure("StagingError", format!("Exited with status {status}")),
     }
 }
@@ -115,7 +145,13 @@ async fn finish(
     let packed = blocking("pack the droplet", move || pack(&tmp, &target)).await?;
     voice.cell("Uploading droplet, build artifacts cache...");
     let droplet = format!("{PREFIX}/droplets/{}", work.droplet);
-    let size_bytes = upload(&tools.stager, &droplet, &packed.droplet, &packed.droplet_sha256).await?;
+    let size_bytes = upload(
+        &tools.stager,
+        &droplet,
+        &packed.droplet,
+        &packed.droplet_sha256,
+    )
+    .await?;
     voice.cell(&format!("Uploaded droplet ({})", format_bytes(size_bytes)));
     let cache = upload_cache(&tools.stager, &order.spec.owner, work, &packed, voice).await;
     voice.cell("Uploading complete");
@@ -179,7 +215,8 @@ fn pack(tmp: &Path, target: &Path) -> Result<Packed, StagingError> {
             .unwrap_or_else(|| buildpacks.join(", ")),
         start_command: process_types.get("web").cloned().unwrap_or_default(),
     };
-    let yaml = serde_yaml::to_string(&info).map_err(|error| StagingError::Result(error.to_string()))?;
+    let yaml =
+        serde_yaml::to_string(&info).map_err(|error| StagingError::Result(error.to_string()))?;
     let droplet = target.join("droplet.tgz");
     let mut archive = Archive::create(&droplet).map_err(io("make the droplet"))?;
     let packed = archive
@@ -193,7 +230,9 @@ fn pack(tmp: &Path, target: &Path) -> Result<Packed, StagingError> {
     packed.map_err(io("pack the droplet"))?;
     let cache = target.join("new_cache.tgz");
     let mut archive = Archive::create(&cache).map_err(io("make the build cache"))?;
-    let packed = archive.folder(&tmp.join("cache"), ".").and_then(|()| archive.finish());
+    let packed = archive
+        .folder(&tmp.join("cache"), ".")
+        .and_then(|()| archive.finish());
     packed.map_err(io("pack the build cache"))?;
     Ok(Packed {
         droplet_sha256: sha256_of(&droplet).map_err(io("read the droplet"))?,
@@ -213,15 +252,22 @@ async fn upload(
     file: &Path,
     sha256: &str,
 ) -> Result<u64, StagingError> {
-    let io = |source| StagingError::Io { action: "read what is uploaded", source };
+    let io = |source| StagingError::Io {
+        action: "read what is uploaded",
+        source,
+    };
     let mut attempt = 1;
     loop {
         let file = tokio::fs::File::open(file).await.map_err(io)?;
         let length = file.metadata().await.map_err(io)?.len();
-        let frames = ReaderStream::new(file).map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
+        let frames =
+            ReaderStream::new(file).map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
         let body = BodyExt::boxed(StreamBody::new(frames));
         let sent = client.upload(path, "application/gzip", length, sha256, body);
-        let deadline = || LinkError::Deadline { what: format!("PUT {path}"), after: UPLOAD_MAX };
+        let deadline = || LinkError::Deadline {
+            what: format!("PUT {path}"),
+            after: UPLOAD_MAX,
+        };
         let sent = tokio::time::timeout(UPLOAD_MAX, sent).await;
         match sent.unwrap_or_else(|_| Err(deadline())) {
             Ok(()) => return Ok(length),

@@ -31,7 +31,9 @@ impl Archive {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         // Packing is on the way of every push; the faster levels cost little size.
         let gzip = GzEncoder::new(File::create(path)?, Compression::new(3));
-        Ok(Self { tar: Builder::new(gzip) })
+        Ok(Self {
+            tar: Builder::new(gzip),
+        })
     }
 
     /// `folder` as `name`; an empty one when there is none.
@@ -69,7 +71,8 @@ impl Archive {
             } else if about.is_symlink() {
                 let mut header = header(&about, EntryType::Symlink);
                 header.set_size(0);
-                self.tar.append_link(&mut header, &name, fs::read_link(&path)?)?;
+                self.tar
+                    .append_link(&mut header, &name, fs::read_link(&path)?)?;
             } else if about.is_file() {
                 self.file(&path, &name, &about)?;
             }
@@ -79,10 +82,14 @@ impl Archive {
 
     fn file(&mut self, path: &Path, name: &Path, about: &fs::Metadata) -> io::Result<()> {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)?;
         let mut header = header(about, EntryType::Regular);
         header.set_size(about.len());
-        self.tar.append_data(&mut header, name, file.take(about.len()))
+        self.tar
+            .append_data(&mut header, name, file.take(about.len()))
     }
 
     fn empty_folder(&mut self, name: &Path) -> io::Result<()> {

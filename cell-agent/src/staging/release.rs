@@ -39,8 +39,9 @@ pub(super) fn process_types(
 ) -> Result<BTreeMap<String, String>, String> {
     let release = release.map(str::trim).filter(|text| !text.is_empty());
     let release: Option<Release> = match release {
-        Some(text) => serde_yaml::from_str(text)
-            .map_err(|error| format!("the buildpack's release is not what it should be: {error}"))?,
+        Some(text) => serde_yaml::from_str(text).map_err(|error| {
+            format!("the buildpack's release is not what it should be: {error}")
+        })?,
         None => None,
     };
     let mut types = release
@@ -60,7 +61,9 @@ fn parse_procfile(text: &str) -> BTreeMap<String, String> {
     let is_name = |name: &str| {
         !name.is_empty()
             && name.len() <= TYPE_MAX_CHARS
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.lines()
         .filter_map(|line| line.split_once(':'))
@@ -81,7 +84,11 @@ pub fn start_command(droplet: &Path) -> Option<String> {
 /// A small text of the app's; none when it is not there, or is not a plain file.
 pub(super) fn read_small(path: &Path) -> Result<Option<String>, String> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
@@ -105,20 +112,30 @@ mod tests {
     #[test]
     fn the_procfile_comes_over_the_buildpack() {
         let release = "---\ndefault_process_types:\n  web: python3 app.py\n  clock: tick\n";
-        let procfile = "# no: comment\nweb: gunicorn app:main --bind :$PORT\nworker:   run\nnot a line\n: x\n";
+        let procfile =
+            "# no: comment\nweb: gunicorn app:main --bind :$PORT\nworker:   run\nnot a line\n: x\n";
         let types = process_types(Some(release), Some(procfile)).expect("valid");
         let expected = [
             ("clock", "tick"),
             ("web", "gunicorn app:main --bind :$PORT"),
             ("worker", "run"),
         ];
-        let types: Vec<_> = types.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let types: Vec<_> = types
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
         assert_eq!(types, expected);
     }
 
     #[test]
     fn a_release_may_be_empty_and_must_not_be_nonsense() {
-        for empty in [None, Some(""), Some("---\n"), Some("--- {}\n"), Some("config_vars: {}\n")] {
+        for empty in [
+            None,
+            Some(""),
+            Some("---\n"),
+            Some("--- {}\n"),
+            Some("config_vars: {}\n"),
+        ] {
             assert_eq!(process_types(empty, None), Ok(BTreeMap::new()), "{empty:?}");
         }
         assert!(process_types(Some("default_process_types: 7"), None).is_err());

@@ -21,7 +21,10 @@ pub(super) fn unzip(archive: &Path, tree: &mut Tree) -> Result<(), UnpackError> 
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|error| damaged(&error))?;
         // Zips of Windows tools separate names by backslashes.
-        let name = entry.name().map_err(|error| damaged(&error))?.replace('\\', "/");
+        let name = entry
+            .name()
+            .map_err(|error| damaged(&error))?
+            .replace('\\', "/");
         let path = Path::new(&name);
         let mode = entry.unix_mode().unwrap_or(MODE_DEFAULT);
         if entry.is_dir() {
@@ -29,7 +32,9 @@ pub(super) fn unzip(archive: &Path, tree: &mut Tree) -> Result<(), UnpackError> 
         } else if entry.is_symlink() {
             let mut target = String::new();
             let mut content = (&mut entry).take(LINK_MAX_BYTES);
-            content.read_to_string(&mut target).map_err(|error| damaged(&error))?;
+            content
+                .read_to_string(&mut target)
+                .map_err(|error| damaged(&error))?;
             tree.link(path, Path::new(&target))?;
         } else {
             tree.file(path, mode, None, &mut entry)?;

@@ -37,7 +37,10 @@ impl Key {
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut rest = rest.to_vec();
-        let plain = self.0.open_in_place(nonce, Aad::from(PURPOSE), &mut rest).ok()?;
+        let plain = self
+            .0
+            .open_in_place(nonce, Aad::from(PURPOSE), &mut rest)
+            .ok()?;
         Some(plain.to_vec())
     }
 }

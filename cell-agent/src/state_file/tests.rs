@@ -23,9 +23,22 @@ fn spec() -> Arc<InstanceSpec> {
             app: AppGuid::NIL,
             app_name: "a".into(),
         },
-        work: Work::Task { task: TaskGuid::NIL, name: "t".into(), command: "true".into() },
-        root: Root::Stack { name: "host".into(), droplet: None },
-        limits: Limits { memory_mb: 1, disk_mb: 1, log_rate_bytes: None, pids: 1, fds: 1 },
+        work: Work::Task {
+            task: TaskGuid::NIL,
+            name: "t".into(),
+            command: "true".into(),
+        },
+        root: Root::Stack {
+            name: "host".into(),
+            droplet: None,
+        },
+        limits: Limits {
+            memory_mb: 1,
+            disk_mb: 1,
+            log_rate_bytes: None,
+            pids: 1,
+            fds: 1,
+        },
         env: BTreeMap::from([("PASSWORD".into(), SECRET.into())]),
         ports: vec![],
     })
@@ -42,17 +55,31 @@ fn assignment(number: u128) -> Assignment {
 
 fn desired(revision: u64, numbers: &[u128]) -> Desired {
     let assignments: Vec<_> = numbers.iter().map(|number| assignment(*number)).collect();
-    let specs = assignments.iter().map(|one| (one.spec.clone(), spec())).collect();
-    let token = Token { cluster: ClusterGuid::NIL, epoch: 1, revision };
+    let specs = assignments
+        .iter()
+        .map(|one| (one.spec.clone(), spec()))
+        .collect();
+    let token = Token {
+        cluster: ClusterGuid::NIL,
+        epoch: 1,
+        revision,
+    };
     let mut desired = Desired::default();
-    let frame = DesiredFrame::Snapshot { token, specs, assignments };
+    let frame = DesiredFrame::Snapshot {
+        token,
+        specs,
+        assignments,
+    };
     desired.follow(frame, &BTreeMap::new()).expect("followed");
     desired
 }
 
 fn instance(number: u128) -> Instance {
     let mut instance = Instance::new(assignment(number), spec(), 3);
-    instance.state = InstanceState::Running { since: Timestamp::UNIX_EPOCH, ready: true };
+    instance.state = InstanceState::Running {
+        since: Timestamp::UNIX_EPOCH,
+        ready: true,
+    };
     instance.crashes = 2;
     instance
 }
@@ -84,7 +111,11 @@ fn what_is_saved_comes_back_and_credentials_are_sealed() {
     for path in all_files(folder.path()) {
         use std::os::unix::fs::PermissionsExt;
         let content = fs::read(&path).expect("read");
-        assert_eq!(memchr::memmem::find(&content, SECRET.as_bytes()), None, "{path:?}");
+        assert_eq!(
+            memchr::memmem::find(&content, SECRET.as_bytes()),
+            None,
+            "{path:?}"
+        );
         let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{path:?}");
     }
@@ -102,11 +133,17 @@ fn what_is_saved_comes_back_and_credentials_are_sealed() {
 fn what_is_gone_leaves_no_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut file, _) = open(folder.path());
-    file.save(&desired(5, &[1, 2]), [instance(1)].iter()).expect("saved");
+    file.save(&desired(5, &[1, 2]), [instance(1)].iter())
+        .expect("saved");
     file.save(&desired(6, &[]), [].iter()).expect("saved");
     let left: Vec<_> = all_files(folder.path())
         .iter()
-        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+        .map(|path| {
+            path.file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     assert_eq!(left, ["desired", "key"]);
 }
@@ -117,7 +154,8 @@ fn any_damage_of_any_file_is_told_and_takes_only_that_file_along() {
         for victim in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             let (mut file, _) = open(folder.path());
-            file.save(&desired(5, &[1, 2]), [instance(1)].iter()).expect("saved");
+            file.save(&desired(5, &[1, 2]), [instance(1)].iter())
+                .expect("saved");
             let files = all_files(folder.path());
             assert_eq!(files.len(), 5);
             let path = &files[victim];
@@ -136,7 +174,11 @@ fn any_damage_of_any_file_is_told_and_takes_only_that_file_along() {
             assert!(!restored.damaged.is_empty(), "{kind} {path:?}");
             // It goes on with what is left.
             again.save(&desired(7, &[2]), [].iter()).expect("saved");
-            assert_eq!(open(folder.path()).1.desired.assignments.len(), 1, "{kind} {path:?}");
+            assert_eq!(
+                open(folder.path()).1.desired.assignments.len(),
+                1,
+                "{kind} {path:?}"
+            );
         }
     }
 }
@@ -145,7 +187,8 @@ fn any_damage_of_any_file_is_told_and_takes_only_that_file_along() {
 fn a_write_that_a_kill_cut_short_is_not_seen() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut file, _) = open(folder.path());
-    file.save(&desired(5, &[1]), [instance(1)].iter()).expect("saved");
+    file.save(&desired(5, &[1]), [instance(1)].iter())
+        .expect("saved");
     let state = folder.path().join("state");
     fs::write(state.join("instances/.writing-x"), b"cfx1 half").expect("written");
     fs::write(state.join("specs/.writing-y"), b"half").expect("written");

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::Json;
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 use cfx_process::http_client::InternalClient;
@@ -51,6 +51,8 @@ pub struct World {
     pub blobs: BTreeMap<String, Vec<u8>>,
     pub last_report: Option<CellReport>,
     pub full_reports: u32,
+    /// Paths of blobs as they were asked for.
+    pub downloads: Vec<String>,
     /// Streams were opened this often.
     pub streams: u32,
     listeners: Vec<mpsc::UnboundedSender<DesiredFrame>>,
@@ -96,7 +98,11 @@ impl Controller {
     }
 
     pub fn token(&self, epoch: u64, revision: u64) -> Token {
-        Token { cluster: self.cluster, epoch, revision }
+        Token {
+            cluster: self.cluster,
+            epoch,
+            revision,
+        }
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -142,7 +148,9 @@ impl Controller {
     }
 
     pub fn client(&self, cell: CellGuid) -> InternalClient {
-        let identity = self.authority.issue(Role::Cell, cell.0, Clock::system().now());
+        let identity = self
+            .authority
+            .issue(Role::Cell, cell.0, Clock::system().now());
         let tls = tls::client(&identity.expect("an identity")).expect("TLS");
         InternalClient::new(tls, vec![self.address])
     }
@@ -152,7 +160,11 @@ impl Controller {
         let guid = AssignmentGuid(Uuid::new_v5(&self.salt, &guid.to_be_bytes()));
         let id = hex::encode(Sha256::digest(serde_json::to_vec(&spec).expect("JSON")));
         let id = SpecId(id.as_str().into());
-        let assignment = Assignment { guid, spec: id.clone(), index };
+        let assignment = Assignment {
+            guid,
+            spec: id.clone(),
+            index,
+        };
         let specs = BTreeMap::from([(id, Arc::new(spec))]);
         self.delta(specs, vec![assignment], Vec::new());
         guid
@@ -170,17 +182,30 @@ impl Controller {
     ) {
         let mut world = self.world.lock();
         let previous = world.token.expect("set at the start");
-        let token = Token { revision: previous.revision + 1, ..previous };
+        let token = Token {
+            revision: previous.revision + 1,
+            ..previous
+        };
         world.token = Some(token);
         world.specs.extend(specs.clone());
         for assignment in &upsert {
-            world.assignments.insert(assignment.guid, assignment.clone());
+            world
+                .assignments
+                .insert(assignment.guid, assignment.clone());
         }
         for guid in &remove {
             world.assignments.remove(guid);
         }
-        let frame = DesiredFrame::Delta { token, previous, specs, upsert, remove };
-        world.listeners.retain(|listener| listener.send(frame.clone()).is_ok());
+        let frame = DesiredFrame::Delta {
+            token,
+            previous,
+            specs,
+            upsert,
+            remove,
+        };
+        world
+            .listeners
+            .retain(|listener| listener.send(frame.clone()).is_ok());
     }
 
     /// Forget assignments without telling, as a controller restored from an old store does.
@@ -212,17 +237,38 @@ impl Controller {
         }
     }
 
+    /// How often blobs below this path were asked for.
+    pub fn downloads(&self, prefix: &str) -> usize {
+        let world = self.world.lock();
+        world
+            .downloads
+            .iter()
+            .filter(|path| path.starts_with(prefix))
+            .count()
+    }
+
     pub fn describe(&self) -> String {
         let world = self.world.lock();
         let mut text = String::new();
         for report in world.instances.values() {
-            text.push_str(&format!("{} start {} {:?} outcome {:?}\n", report.assignment, report.starts, report.state, report.outcome));
+            text.push_str(&format!(
+                "{} start {} {:?} outcome {:?}\n",
+                report.assignment, report.starts, report.state, report.outcome
+            ));
         }
         for crash in &world.crashes {
-            text.push_str(&format!("crash {} of {}: {}\n", crash.crashes, crash.assignment, crash.reason));
+            text.push_str(&format!(
+                "crash {} of {}: {}\n",
+                crash.crashes, crash.assignment, crash.reason
+            ));
         }
         for line in world.logs.iter().rev().take(40).rev() {
-            text.push_str(&format!("[{}/{}] {}\n", line.source_type, line.instance_index, String::from_utf8_lossy(&line.payload)));
+            text.push_str(&format!(
+                "[{}/{}] {}\n",
+                line.source_type,
+                line.instance_index,
+                String::from_utf8_lossy(&line.payload)
+            ));
         }
         text
     }
@@ -234,8 +280,14 @@ impl Controller {
             .route("/internal/v1/cells/{guid}/report", post(report))
             .route("/internal/v1/logs", post(logs))
             .route("/internal/v1/{*blob}", get(download))
-            .route("/internal/v1/droplets/{guid}", put(upload_droplet).get(download_droplet))
-            .route("/internal/v1/build_caches/{app}/{stack}", put(upload_cache).get(download_cache))
+            .route(
+                "/internal/v1/droplets/{guid}",
+                put(upload_droplet).get(download_droplet),
+            )
+            .route(
+                "/internal/v1/build_caches/{app}/{stack}",
+                put(upload_cache).get(download_cache),
+            )
             .layer(DefaultBodyLimit::max(1 << 30))
             .with_state(self.clone())
     }
@@ -310,7 +362,9 @@ async fn report(
         world.full_reports += 1;
     }
     for instance in &report.instances {
-        world.instances.insert(instance.assignment, instance.clone());
+        world
+            .instances
+            .insert(instance.assignment, instance.clone());
     }
     for guid in &report.gone {
         world.instances.remove(guid);
@@ -328,7 +382,9 @@ async fn report(
 }
 
 async fn logs(State(controller): State<Controller>, body: Bytes) -> StatusCode {
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     let parsed: Result<Vec<LogEnvelope>, _> = lines.map(serde_json::from_slice).collect();
     let Ok(parsed) = parsed else {
         return StatusCode::BAD_REQUEST;
@@ -342,7 +398,10 @@ async fn download(State(controller): State<Controller>, Path(path): Path<String>
     blob(&controller, &path)
 }
 
-async fn download_droplet(State(controller): State<Controller>, Path(guid): Path<String>) -> Response {
+async fn download_droplet(
+    State(controller): State<Controller>,
+    Path(guid): Path<String>,
+) -> Response {
     blob(&controller, &format!("droplets/{guid}"))
 }
 
@@ -354,7 +413,9 @@ async fn download_cache(
 }
 
 fn blob(controller: &Controller, path: &str) -> Response {
-    match controller.world.lock().blobs.get(path) {
+    let mut world = controller.world.lock();
+    world.downloads.push(path.to_owned());
+    match world.blobs.get(path) {
         Some(content) => content.clone().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -375,11 +436,18 @@ async fn upload_cache(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    store(&controller, format!("build_caches/{app}/{stack}"), &headers, &body)
+    store(
+        &controller,
+        format!("build_caches/{app}/{stack}"),
+        &headers,
+        &body,
+    )
 }
 
 fn store(controller: &Controller, path: String, headers: &HeaderMap, body: &[u8]) -> StatusCode {
-    let claimed = headers.get(SHA256_HEADER).and_then(|value| value.to_str().ok());
+    let claimed = headers
+        .get(SHA256_HEADER)
+        .and_then(|value| value.to_str().ok());
     if claimed != Some(hex::encode(Sha256::digest(body)).as_str()) {
         return StatusCode::UNPROCESSABLE_ENTITY;
     }

@@ -63,7 +63,11 @@ impl Stage {
     }
 
     pub fn config(&self) -> Config {
-        quick(Config::new(CELL, "cell-a".to_owned(), self.folder.path().join("data")))
+        quick(Config::new(
+            CELL,
+            "cell-a".to_owned(),
+            self.folder.path().join("data"),
+        ))
     }
 
     pub async fn agent(&self) -> Agent {
@@ -72,7 +76,13 @@ impl Stage {
 
     pub async fn agent_with(&self, config: Config) -> Agent {
         let runtime = Arc::new(self.runtime.clone());
-        start(config, runtime, Arc::new(self.ground.clone()), &self.controller).await
+        start(
+            config,
+            runtime,
+            Arc::new(self.ground.clone()),
+            &self.controller,
+        )
+        .await
     }
 
     pub fn state(&self) -> std::path::PathBuf {
@@ -105,7 +115,10 @@ pub async fn start(
         metrics: Metrics::default(),
     };
     let running = cfx_cell_agent::start(config, edges, shutdown.clone()).await;
-    Agent { running: Some(running.expect("started")), shutdown }
+    Agent {
+        running: Some(running.expect("started")),
+        shutdown,
+    }
 }
 
 impl Agent {
@@ -136,15 +149,31 @@ pub fn owner() -> Owner {
 }
 
 pub fn limits() -> Limits {
-    Limits { memory_mb: 64, disk_mb: 64, log_rate_bytes: None, pids: 128, fds: 1_024 }
+    Limits {
+        memory_mb: 64,
+        disk_mb: 64,
+        log_rate_bytes: None,
+        pids: 128,
+        fds: 1_024,
+    }
 }
 
 /// A web process of an image, with a command.
 pub fn web(command: &str) -> InstanceSpec {
     InstanceSpec {
         owner: owner(),
-        work: process(Some(command), HealthCheck { start_timeout_s: 20, ..HealthCheck::default() }),
-        root: Root::Image { reference: "shop".to_owned(), username: None, password: None },
+        work: process(
+            Some(command),
+            HealthCheck {
+                start_timeout_s: 20,
+                ..HealthCheck::default()
+            },
+        ),
+        root: Root::Image {
+            reference: "shop".to_owned(),
+            username: None,
+            password: None,
+        },
         limits: limits(),
         env: BTreeMap::from([("SECRET".to_owned(), "hunter2-in-the-env".to_owned())]),
         ports: vec![18_080],
@@ -157,7 +186,10 @@ pub fn process(command: Option<&str>, health: HealthCheck) -> Work {
         process_type: "web".to_owned(),
         command: command.map(str::to_owned),
         health,
-        readiness: ReadinessCheck { check: Check::Process, ..ReadinessCheck::default() },
+        readiness: ReadinessCheck {
+            check: Check::Process,
+            ..ReadinessCheck::default()
+        },
     }
 }
 

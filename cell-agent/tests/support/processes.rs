@@ -55,7 +55,9 @@ impl Processes {
     /// Names of what runs.
     pub fn running(&self) -> Vec<ContainerName> {
         let mut held = self.held.lock();
-        let alive = held.iter_mut().filter_map(|(name, one)| one.look().is_none().then_some(*name));
+        let alive = held
+            .iter_mut()
+            .filter_map(|(name, one)| one.look().is_none().then_some(*name));
         alive.collect()
     }
 
@@ -69,7 +71,11 @@ impl Processes {
     }
 
     fn fail(action: &'static str, error: &dyn std::fmt::Display) -> RuntimeError {
-        RuntimeError::Failed { runtime: "processes", action, detail: error.to_string() }
+        RuntimeError::Failed {
+            runtime: "processes",
+            action,
+            detail: error.to_string(),
+        }
     }
 }
 
@@ -80,7 +86,10 @@ impl Held {
         {
             let by_signal = status.signal().map(|signal| 128 + signal);
             let status = status.code().or(by_signal).unwrap_or(0);
-            self.ended = Some(ExitRecord { status, out_of_memory: false });
+            self.ended = Some(ExitRecord {
+                status,
+                out_of_memory: false,
+            });
         }
         self.ended
     }
@@ -96,7 +105,10 @@ impl Held {
         }
         drop(self.child.kill());
         drop(self.child.wait());
-        self.ended.get_or_insert(ExitRecord { status: 137, out_of_memory: false });
+        self.ended.get_or_insert(ExitRecord {
+            status: 137,
+            out_of_memory: false,
+        });
     }
 }
 
@@ -130,7 +142,10 @@ impl Runtime for Processes {
     ) -> Result<ImageDefaults, RuntimeError> {
         if reference == "missing" {
             let what = format!("image {reference}");
-            return Err(RuntimeError::NoRoot { what, detail: "nobody has it".to_owned() });
+            return Err(RuntimeError::NoRoot {
+                what,
+                detail: "nobody has it".to_owned(),
+            });
         }
         Ok(ImageDefaults {
             entrypoint: vec!["/bin/sh".to_owned(), "-c".to_owned()],
@@ -156,9 +171,18 @@ impl Runtime for Processes {
             .map_err(|error| Self::fail("start the launcher", &error))?;
         let pid = child.id();
         let labels = reservation.labels.clone();
-        let held = Held { child, labels: labels.clone(), ended: None };
+        let held = Held {
+            child,
+            labels: labels.clone(),
+            ended: None,
+        };
         self.held.lock().insert(reservation.name, held);
-        Ok(Container { name: reservation.name, id: pid.to_string(), pid: Some(pid), labels })
+        Ok(Container {
+            name: reservation.name,
+            id: pid.to_string(),
+            pid: Some(pid),
+            labels,
+        })
     }
 
     async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError> {
@@ -231,7 +255,11 @@ impl Folders {
         static STAGES: AtomicU8 = AtomicU8::new(0);
         let process = u8::try_from(std::process::id() % 250).expect("small");
         let network = [process + 2, STAGES.fetch_add(1, Ordering::Relaxed)];
-        Self { directory, network, leases: Arc::default() }
+        Self {
+            directory,
+            network,
+            leases: Arc::default(),
+        }
     }
 
     pub fn leased(&self) -> usize {
@@ -263,8 +291,14 @@ impl Ground for Folders {
         let mut leases = self.leases.lock();
         let number = u8::try_from(leases.len() + 1).expect("small");
         let ip = IpAddr::V4(Ipv4Addr::new(127, self.network[0], self.network[1], number));
-        let fresh = Address { host: ip, port, internal_ip: ip };
-        Ok(*leases.entry(assignment).or_insert_with(|| known.unwrap_or(fresh)))
+        let fresh = Address {
+            host: ip,
+            port,
+            internal_ip: ip,
+        };
+        Ok(*leases
+            .entry(assignment)
+            .or_insert_with(|| known.unwrap_or(fresh)))
     }
 
     async fn connect(&self, _: AssignmentGuid, _: &Container) -> Result<(), GroundError> {
@@ -298,7 +332,9 @@ impl Ground for Folders {
     }
 
     async fn release_volume(&self, name: InstanceGuid) -> Result<(), GroundError> {
-        drop(std::fs::remove_dir_all(self.directory.join(name.to_string())));
+        drop(std::fs::remove_dir_all(
+            self.directory.join(name.to_string()),
+        ));
         Ok(())
     }
 
