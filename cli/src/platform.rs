@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   cfx up:  data folder -> controller -> cells' networks -> router -> cells -> local login
-//!   Ctrl-C:  router drains -> cells -> controller; apps run on and are found again
+//!   Ctrl-C:  router drains -> controller -> instances end -> cells; the next start brings them back
+//!   kill -9: instances run on, and the next start finds them again
 //! ```
 //! Nothing here decides anything about apps: it reads settings, starts components, and waits.
 
@@ -24,6 +25,7 @@ use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
 use cfx_process::telemetry::{self, LogFormat};
 use cfx_protocol::id::{CellGuid, RouterGuid};
+use futures_util::future::join_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -166,14 +168,16 @@ impl Platform {
         let (router, stop) = self.router;
         stop.request();
         within("router", router.stopped()).await;
+        // Before the cells: it would place anew what they end.
+        let (controller, stop) = self.controller;
+        stop.request();
+        within("controller", controller.stopped()).await;
         let (cells, stop) = self.cells;
+        within("instances", join_all(cells.iter().map(Cell::halt))).await;
         stop.request();
         for cell in cells {
             within("cell", cell.stopped()).await;
         }
-        let (controller, stop) = self.controller;
-        stop.request();
-        within("controller", controller.stopped()).await;
     }
 }
 
@@ -192,7 +196,7 @@ async fn start_cells(
     Ok(cells)
 }
 
-async fn within(role: &str, stopping: impl Future<Output = ()>) {
+async fn within<T>(role: &str, stopping: impl Future<Output = T>) {
     if tokio::time::timeout(STOP_DEADLINE, stopping).await.is_err() {
         tracing::warn!(role, "did not stop in time");
     }

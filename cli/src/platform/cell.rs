@@ -186,6 +186,11 @@ impl Cell {
         self.agent.admin
     }
 
+    /// End its instances; the next start brings them back.
+    pub(crate) async fn halt(&self) {
+        self.agent.drain.halt().await;
+    }
+
     /// Wait until its agent has ended, after the shutdown was requested. Its instances run on.
     pub(crate) async fn stopped(self) {
         self.agent.join().await;

@@ -223,23 +223,17 @@ impl Platform {
 
     /// Containers of this platform, running or not, as the engine sees them.
     pub fn containers(&self) -> Vec<String> {
-        let cells = self.path("data").display().to_string();
+        (1..=self.cells).flat_map(|number| self.containers_of(&format!("cell-{number}.guid"))).collect()
+    }
+
+    fn containers_of(&self, guid_file: &str) -> Vec<String> {
+        let guid = fs::read_to_string(self.path("data").join(guid_file)).expect("a cell's guid");
         let output = Command::new("docker")
-            .args([
-                "ps",
-                "--all",
-                "--quiet",
-                "--no-trunc",
-                "--filter",
-                &format!("label=cfx.data={cells}"),
-            ])
+            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label=cfx.cell={}", guid.trim())])
             .output()
             .expect("docker answers");
         assert!(output.status.success(), "docker: {}", text(&output));
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 }
 

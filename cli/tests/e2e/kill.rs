@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{PASSWORD, Platform, cfx_binary, probe_app, text, wait};
+use crate::harness::{Platform, cfx_binary, probe_app, text, wait};
 
 /// Kills in CI; `CFX_E2E_KILLS` asks for more.
 const KILLS_DEFAULT: u32 = 5;
@@ -140,7 +140,7 @@ fn instances(platform: &Platform) -> BTreeMap<String, String> {
 
 pub fn without_controller() {
     // The roles as processes of their own: see `serve`.
-    let mut roles = crate::harness::Roles::start();
+    let mut roles = crate::processes::Roles::start();
     let home = roles.space("alone");
     let source = probe_app(&roles.path("alone-src"), "alone", "well");
     let pushed = roles.cfx(
@@ -154,7 +154,7 @@ pub fn without_controller() {
         ],
     );
     assert!(pushed.status.success(), "{}", text(&pushed));
-    let answers = |roles: &crate::harness::Roles| {
+    let answers = |roles: &crate::processes::Roles| {
         wait(Duration::from_secs(40), || {
             roles
                 .get("alone", "/")
@@ -192,5 +192,4 @@ pub fn without_controller() {
     });
     assert!(status.is_some(), "the controller is back");
     assert_eq!(answers(&roles), second, "its return restarts nothing");
-    let _ = PASSWORD;
 }

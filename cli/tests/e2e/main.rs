@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod processes;
 mod roles;
 mod stock_cf;
 
