@@ -1,10 +1,14 @@
-//! How an app ended, as its launcher saw it: one short line in the slot.
+//! How far an app has come, as its launcher saw it: one short line in the slot. Blank at first,
+//! then `ARMED`, then the record of its end.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// Bytes of the exit file; the record is padded to it, so that writing it changes no size.
 pub const RECORD_BYTES: usize = 128;
+
+/// The line while the app runs: the launcher has taken its command and takes no other.
+pub const ARMED: &str = "cfx1 armed";
 
 /// How the app ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +73,24 @@ impl ExitRecord {
     /// The record as the exit file holds it.
     #[must_use]
     pub fn to_bytes(self) -> [u8; RECORD_BYTES] {
-        let mut bytes = [b' '; RECORD_BYTES];
-        let text = self.to_string();
-        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-        bytes
+        padded(&self.to_string())
     }
+}
+
+/// A line as the exit file holds it.
+#[must_use]
+pub fn padded(line: &str) -> [u8; RECORD_BYTES] {
+    let mut bytes = [b' '; RECORD_BYTES];
+    for (to, from) in bytes.iter_mut().zip(line.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Has the launcher taken a command, as far as the line tells?
+#[must_use]
+pub fn is_armed(line: &str) -> bool {
+    line.trim_end() == ARMED || line.parse::<ExitRecord>().is_ok()
 }
 
 #[cfg(test)]
@@ -106,6 +121,7 @@ mod tests {
 
     #[test]
     fn an_empty_or_torn_file_is_no_record() {
+        assert!(is_armed(&String::from_utf8_lossy(&padded(ARMED))));
         let torn = "cfx1 status=137 signal=9 oom=1 dropped=12";
         for wrong in [
             "",

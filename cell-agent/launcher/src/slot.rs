@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use cfx_launcher::command::{BODY_BYTES_MAX, Command, CommandError, HEADER_BYTES};
-use cfx_launcher::exit::ExitRecord;
+use cfx_launcher::exit::{ARMED, ExitRecord, padded};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -87,6 +87,10 @@ impl Slot {
         let mut fds = [PollFd::new(self.command.as_fd(), PollFlags::empty())];
         poll(&mut fds, PollTimeout::ZERO)?;
         Ok(!hung_up(&fds[0]))
+    }
+
+    pub(crate) fn record_armed(&self) -> io::Result<()> {
+        self.exit.write_all_at(&padded(ARMED), 0)
     }
 
     pub(crate) fn record(&self, record: ExitRecord) -> io::Result<()> {

@@ -82,6 +82,7 @@ pub(crate) fn run(directory: &Path) -> Result<u8, Failure> {
     let mut dropped = 0;
     let end = match wait_for_command(&mut slot, &signals)? {
         Waited::Command(command) => {
+            slot.record_armed().map_err(system("write to the slot"))?;
             let stdout = slot.stdout.for_app().map_err(system("open stdout"))?;
             let stderr = slot.stderr.for_app().map_err(system("open stderr"))?;
             let pid = app::start(&command, stdout, stderr).map_err(system("start the app"))?;

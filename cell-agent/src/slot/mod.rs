@@ -13,7 +13,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cfx_launcher::exit::{ExitRecord, RECORD_BYTES};
+use cfx_launcher::exit::{ExitRecord, RECORD_BYTES, is_armed};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
@@ -114,10 +114,20 @@ impl Slot {
 
     /// What the launcher recorded; none while the app runs, or when the launcher was killed.
     pub fn exit_record(&self) -> Result<Option<ExitRecord>, SlotError> {
+        Ok(self.line()?.parse().ok())
+    }
+
+    /// Has the launcher taken its command? An agent that died while sending it cannot know.
+    pub fn is_armed(&self) -> Result<bool, SlotError> {
+        Ok(is_armed(&self.line()?))
+    }
+
+    /// What is in the exit file; empty when that is gone or holds no text.
+    fn line(&self) -> Result<String, SlotError> {
         let path = self.file(cfx_launcher::EXIT_FILE);
         let file = match open_plain(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
             Err(source) => {
                 let action = "open";
                 return Err(SlotError::Io {
@@ -130,13 +140,14 @@ impl Slot {
         if !file.metadata().is_ok_and(|about| about.is_file()) {
             return Err(SlotError::Foreign(path));
         }
-        let mut text = String::with_capacity(RECORD_BYTES);
-        let mut record = file.take(RECORD_BYTES as u64);
-        Ok(match record.read_to_string(&mut text) {
-            Ok(_) => text.parse().ok(),
-            // Not text: nothing a launcher wrote.
-            Err(_) => None,
-        })
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        let read = file.take(RECORD_BYTES as u64).read_to_end(&mut bytes);
+        read.map_err(|source| SlotError::Io {
+            action: "read",
+            path,
+            source,
+        })?;
+        Ok(String::from_utf8(bytes).unwrap_or_default())
     }
 }
 

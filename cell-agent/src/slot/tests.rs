@@ -116,8 +116,10 @@ async fn an_app_gets_its_environment_and_its_ending_is_recorded() {
     let mut running = Running::start();
     assert_eq!(running.slot.exit_record().expect("readable"), None);
     let line = "echo \"$GREETING\"; env | wc -l; echo oops >&2; exit 7";
+    assert!(!running.slot.is_armed().expect("readable"));
     let attached = running.arm(&shell(line, running.folder.path())).await;
     soon("the end", attached.lifeline.ended()).await;
+    assert!(running.slot.is_armed().expect("readable"));
     let out = all(attached.stdout).await;
     let mut lines = out.lines();
     assert_eq!(lines.next(), Some("good morning"));
@@ -249,6 +251,8 @@ async fn an_app_outlives_its_agent_and_goes_on_writing() {
 
     let again = running.slot.attach().expect("the launcher is still there");
     assert!(!again.lifeline.has_ended());
+    assert!(running.slot.is_armed().expect("readable"));
+    assert_eq!(running.slot.exit_record().expect("readable"), None);
     std::fs::write(running.folder.path().join("go"), "\n").expect("told");
     soon("the end", again.lifeline.ended()).await;
     let tail = all(again.stdout).await;
