@@ -6,8 +6,8 @@ use cfx_protocol::id::{AppGuid, DropletGuid, ProcessGuid, SpaceGuid};
 use cfx_protocol::v3::app::{AppPatch, NewApp};
 use serde_json::{Value, json};
 
-use super::process::{WEB, new_process, new_version, require_command};
 use super::limits::check_fits;
+use super::process::{WEB, new_process, new_version, require_command};
 use super::{Act, Refused, Target, deployment, environment, lifecycle, metadata, name};
 use crate::state::app::{App, DesiredState, Lifecycle};
 use crate::state::droplet::{Droplet, DropletContent, DropletState};
@@ -292,4 +292,3 @@ pub(super) fn touched(meta: &Meta, act: &Act<'_>) -> Meta {
         ..meta.clone()
     }
 }
-

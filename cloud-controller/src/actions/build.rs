@@ -305,4 +305,3 @@ fn chosen_lifecycle(
     }
     Ok(chosen)
 }
-

@@ -137,10 +137,7 @@ where
     R: crate::state::Stored,
     R::Key: From<Uuid>,
 {
-    let keys: Vec<R::Key> = draft
-        .linked::<R>(link)
-        .map(|record| record.key())
-        .collect();
+    let keys: Vec<R::Key> = draft.linked::<R>(link).map(|record| record.key()).collect();
     for key in keys {
         if !budget.take() {
             return Progress::More;

@@ -48,9 +48,8 @@ pub fn create_deployment(
         }
     };
     supersede_active(draft, act, app.guid);
-    let web = app::process_of(draft, app.guid, WEB).ok_or_else(|| {
-        Refused::unprocessable("The app has no web process to deploy")
-    })?;
+    let web = app::process_of(draft, app.guid, WEB)
+        .ok_or_else(|| Refused::unprocessable("The app has no web process to deploy"))?;
     let previous = web.running.clone();
     let was_started = app.desired_state == DesiredState::Started;
     app::assign_droplet(draft, act, app.guid, droplet)?;
@@ -282,4 +281,3 @@ fn record(draft: &mut Draft, act: &Act<'_>, deployment: &Deployment, kind: &str)
     });
     app::record(draft, act, &app, kind, data);
 }
-

@@ -51,7 +51,10 @@ pub fn replace_destinations(
                 "Destinations cannot contain duplicate entries",
             ));
         }
-        let old = route.destinations.iter().find(|old| same(old, &destination));
+        let old = route
+            .destinations
+            .iter()
+            .find(|old| same(old, &destination));
         destinations.push(old.cloned().unwrap_or(destination));
     }
     replace(draft, act, &route, destinations)

@@ -127,7 +127,10 @@ pub fn ensure_platform_domains(
 #[must_use]
 pub fn default_domain(state: &State, organization: OrgGuid) -> Option<Arc<Domain>> {
     let usable = |domain: &&Arc<Domain>| {
-        !domain.internal && domain.organization.is_none_or(|owner| owner == organization)
+        !domain.internal
+            && domain
+                .organization
+                .is_none_or(|owner| owner == organization)
     };
     let mut domains: Vec<_> = state.all::<Domain>().filter(usable).collect();
     domains.sort_by_key(|domain| {

@@ -20,8 +20,7 @@ pub fn patched(old: &HealthCheck, patch: &HealthCheckPatch) -> Result<HealthChec
         new.start_timeout_s = seconds("Health check timeout", number, START_TIMEOUT_MAX_S)?;
     }
     if let Some(number) = data.invocation_timeout {
-        new.invocation_timeout_s =
-            seconds("Health check invocation timeout", number, PROBE_MAX_S)?;
+        new.invocation_timeout_s = seconds("Health check invocation timeout", number, PROBE_MAX_S)?;
     }
     if let Some(number) = data.interval {
         new.interval_s = seconds("Health check interval", number, PROBE_MAX_S)?;

@@ -5,6 +5,7 @@ use cfx_protocol::id::JobGuid;
 use uuid::Uuid;
 
 use super::Act;
+use crate::auth::client_guid;
 use crate::state::Draft;
 use crate::state::job::{Job, JobError, JobState};
 use crate::state::meta::Meta;
@@ -31,8 +32,14 @@ pub fn begin(draft: &mut Draft, act: &Act<'_>, operation: &str, state: JobState)
         errors: Vec::new(),
         warnings: Vec::new(),
         resource: None,
-        user: act.actor.guid.parse().unwrap_or_else(|_| Uuid::nil()),
+        user: owner(&act.actor.guid),
         meta: Meta::new(act.now),
     });
     guid
+}
+
+/// A user by guid; a client, whose id is a name, by the guid that follows from it.
+#[must_use]
+pub fn owner(actor: &str) -> Uuid {
+    actor.parse().unwrap_or_else(|_| client_guid(actor).0)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cfx_protocol::id::OrgGuid;
+use cfx_protocol::id::{OrgGuid, UserGuid};
 use cfx_protocol::v3::organization::{NewOrganization, OrganizationPatch};
 use serde_json::{Value, json};
 
@@ -11,13 +11,16 @@ use super::{Act, Refused, Target, domain, limits, metadata, name, role, space};
 use crate::state::domain::Domain;
 use crate::state::meta::Meta;
 use crate::state::organization::Organization;
+use crate::state::role::{RoleTarget, RoleType};
 use crate::state::space::Space;
 use crate::state::{Draft, Link};
 
+/// A user who makes their own organisation (where operators allow that) manages it.
 pub fn create(
     draft: &mut Draft,
     act: &Act<'_>,
     new: NewOrganization,
+    manager: Option<UserGuid>,
 ) -> Result<Arc<Organization>, Refused> {
     name::check(&new.name)?;
     refuse_taken(draft, &new.name, None)?;
@@ -33,6 +36,12 @@ pub fn create(
     let made = draft.put(made);
     let request = json!({ "name": made.name, "suspended": made.suspended });
     record(draft, act, "create", &made, json!({ "request": request }));
+    if let Some(user) = manager {
+        let target = RoleTarget::Organization(made.guid);
+        for held in [RoleType::OrganizationUser, RoleType::OrganizationManager] {
+            role::grant(draft, act, user, held, target)?;
+        }
+    }
     Ok(made)
 }
 

@@ -26,13 +26,14 @@ pub fn create_package(
             if new.data.as_ref().is_some_and(|data| data.image.is_some()) {
                 return Err(Refused::unprocessable("Data must be empty if type is bits"));
             }
-            (PackageContent::Bits { blob: None }, PackageState::AwaitingUpload)
+            (
+                PackageContent::Bits { blob: None },
+                PackageState::AwaitingUpload,
+            )
         }
         Some("docker") => (docker(draft, new.data.as_ref())?, PackageState::Ready),
         _ => {
-            return Err(Refused::unprocessable(
-                "Type must be one of 'bits, docker'",
-            ));
+            return Err(Refused::unprocessable("Type must be one of 'bits, docker'"));
         }
     };
     let mut meta = Meta::new(act.now);

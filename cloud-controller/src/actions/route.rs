@@ -188,7 +188,10 @@ pub fn place_of(route: &Route) -> Place {
 }
 
 /// Change options by what a request says; null removes one.
-pub fn options(mut options: RouteOptions, given: &Map<String, Value>) -> Result<RouteOptions, Refused> {
+pub fn options(
+    mut options: RouteOptions,
+    given: &Map<String, Value>,
+) -> Result<RouteOptions, Refused> {
     for (name, value) in given {
         match (name.as_str(), value) {
             ("loadbalancing", Value::Null) => options.balancing = Balancing::default(),
@@ -348,4 +351,3 @@ fn same_path(one: &str, other: &str) -> bool {
     one.trim_end_matches('/')
         .eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
-

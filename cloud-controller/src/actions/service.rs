@@ -134,7 +134,11 @@ pub fn create_binding(
              service instances.",
         ));
     }
-    if new.parameters.as_ref().is_some_and(|given| !given.is_empty()) {
+    if new
+        .parameters
+        .as_ref()
+        .is_some_and(|given| !given.is_empty())
+    {
         return Err(Refused::unprocessable(
             "Binding parameters are not supported for user-provided service instances",
         ));
@@ -143,7 +147,9 @@ pub fn create_binding(
     let app = app
         .and_then(|to| draft.get::<App>(&to.guid).cloned())
         .ok_or_else(|| {
-            Refused::unprocessable("The app could not be found: ensure it exists and you have access to it")
+            Refused::unprocessable(
+                "The app could not be found: ensure it exists and you have access to it",
+            )
         })?;
     let instance = new.relationships.service_instance.data;
     let instance = instance
@@ -321,6 +327,10 @@ fn record_binding(
             },
         },
     });
-    act.record(draft, &format!("audit.service_binding.{verb}"), target, data);
+    act.record(
+        draft,
+        &format!("audit.service_binding.{verb}"),
+        target,
+        data,
+    );
 }
-

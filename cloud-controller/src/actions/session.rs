@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use cfx_protocol::id::UserGuid;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Act, Refused};
+use super::{Act, Refused, user};
 use crate::auth::REFRESH_TOKEN_LIFE_S;
 use crate::state::auth::{IssuedSecret, RefreshToken};
 use crate::state::{Draft, Link};
@@ -66,12 +67,13 @@ pub enum Exchange {
 /// Exchange one refresh token for the next.
 pub fn exchange(
     draft: &mut Draft,
-    now: Timestamp,
+    act: &Act<'_>,
     guid: Uuid,
     client: &str,
     presented: &str,
     next: String,
 ) -> Exchange {
+    let now = act.now;
     let found = draft.get::<RefreshToken>(&guid);
     let Some(session) = found.filter(|s| s.client == client && s.expires_at > now) else {
         return Exchange::Unknown;
@@ -83,6 +85,7 @@ pub fn exchange(
     };
     match token.used_at {
         Some(used_at) if now.duration_since(used_at) > REUSE_GRACE => {
+            user::record(draft, act, session.user, "session_revoked", json!({}));
             draft.delete::<RefreshToken>(&guid);
             return Exchange::Reused;
         }
@@ -129,19 +132,23 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
-    fn begin_at(draft: &mut Draft, ids: &IdSource, second: i64) -> Uuid {
-        let act = Act {
+    fn act(ids: &IdSource, second: i64) -> Act<'_> {
+        Act {
             now: at(second),
             ids,
             actor: platform(),
-        };
+        }
+    }
+
+    fn begin_at(draft: &mut Draft, ids: &IdSource, second: i64) -> Uuid {
+        let (user, digest) = (UserGuid::NIL, "first".into());
         begin(
             draft,
-            &act,
-            UserGuid::NIL,
+            &act(ids, second),
+            user,
             "cf",
             BTreeSet::new(),
-            "first".into(),
+            digest,
         )
     }
 
@@ -150,7 +157,14 @@ mod tests {
         let (mut draft, ids) = (Draft::empty(), IdSource::seeded(1));
         let guid = begin_at(&mut draft, &ids, 0);
         let mut exchange = |second, presented: &str, next: &str| {
-            exchange(&mut draft, at(second), guid, "cf", presented, next.into())
+            exchange(
+                &mut draft,
+                &act(&ids, second),
+                guid,
+                "cf",
+                presented,
+                next.into(),
+            )
         };
         assert!(matches!(
             exchange(10, "first", "second"),
@@ -178,7 +192,8 @@ mod tests {
             ("cf", "wrong", 1),
             ("cf", "first", REFRESH_TOKEN_LIFE_S),
         ] {
-            let outcome = exchange(&mut draft, at(second), guid, client, presented, "n".into());
+            let act = act(&ids, second);
+            let outcome = exchange(&mut draft, &act, guid, client, presented, "n".into());
             assert_eq!(outcome, Exchange::Unknown);
         }
     }

@@ -77,11 +77,7 @@ pub fn create_task(
 }
 
 /// End it; what has ended already stays as it is.
-pub fn cancel_task(
-    draft: &mut Draft,
-    act: &Act<'_>,
-    guid: TaskGuid,
-) -> Result<Arc<Task>, Refused> {
+pub fn cancel_task(draft: &mut Draft, act: &Act<'_>, guid: TaskGuid) -> Result<Arc<Task>, Refused> {
     let mut task = Task::clone(&*find(draft, guid)?);
     match task.state {
         TaskState::Succeeded | TaskState::Failed => {
@@ -201,8 +197,7 @@ fn command(
 ) -> Result<String, Refused> {
     let given = match &new.command {
         Some(command) => check_command(command)?,
-        None => template
-            .and_then(|process| super::process::start_command(draft, app, process)),
+        None => template.and_then(|process| super::process::start_command(draft, app, process)),
     };
     given.ok_or_else(|| {
         Refused::unprocessable("Command No command provided: name one, or a template process")

@@ -76,10 +76,14 @@ fn named(state: &State, stack: &str, names: &[String]) -> Result<Vec<BuildpackRe
         // One made for the stack before one made for any.
         candidates.sort_by_key(|buildpack| buildpack.stack.is_none());
         let found = candidates.first().ok_or_else(|| {
-            Refused::Staging(format!("there is no buildpack '{name}' for the stack '{stack}'"))
+            Refused::Staging(format!(
+                "there is no buildpack '{name}' for the stack '{stack}'"
+            ))
         })?;
         if !found.enabled {
-            return Err(Refused::Staging(format!("the buildpack '{name}' is disabled")));
+            return Err(Refused::Staging(format!(
+                "the buildpack '{name}' is disabled"
+            )));
         }
         reference(found).ok_or_else(|| {
             Refused::Staging(format!("the buildpack '{name}' has not been uploaded yet"))

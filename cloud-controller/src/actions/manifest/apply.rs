@@ -266,9 +266,8 @@ fn apply_process(
         return Ok(());
     }
     let number = |amount: u32| Number(i64::from(amount));
-    let log_rate = |rate: Option<u64>| {
-        Number(rate.map_or(-1, |rate| i64::try_from(rate).unwrap_or(i64::MAX)))
-    };
+    let log_rate =
+        |rate: Option<u64>| Number(rate.map_or(-1, |rate| i64::try_from(rate).unwrap_or(i64::MAX)));
     let scale = Scale {
         instances: wanted.instances.map(number),
         memory_in_mb: wanted.memory_mb.map(number),

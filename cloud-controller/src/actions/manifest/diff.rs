@@ -6,8 +6,8 @@ use cfx_protocol::quantity::format_bytes;
 use cfx_protocol::v3::manifest::Difference;
 use serde_json::{Map, Value, json};
 
-use super::schema::{AppManifest, WantedLifecycle, WantedProcess, WantedRoutes};
 use super::Manifest;
+use super::schema::{AppManifest, WantedLifecycle, WantedProcess, WantedRoutes};
 use crate::actions::{app, health_check, route, service};
 use crate::state::app::{App, Lifecycle};
 use crate::state::process::Process;
@@ -95,7 +95,11 @@ impl Differences {
             Lifecycle::Docker => (None, None),
         };
         let named = buildpacks.as_ref().filter(|names| !names.is_empty());
-        self.key("buildpacks", was_buildpacks, named.map(|names| json!(names)));
+        self.key(
+            "buildpacks",
+            was_buildpacks,
+            named.map(|names| json!(names)),
+        );
         self.key("stack", was_stack, stack.as_ref().map(|name| json!(name)));
     }
 
@@ -164,7 +168,11 @@ impl Differences {
     fn health(&mut self, found: Option<&Process>, wanted: &WantedProcess) {
         let Some(patch) = &wanted.health else { return };
         let kind = found.map(|it| json!(health_check::kind(&it.health.check)));
-        self.key("health-check-type", kind, patch.kind.as_ref().map(|it| json!(it)));
+        self.key(
+            "health-check-type",
+            kind,
+            patch.kind.as_ref().map(|it| json!(it)),
+        );
         let data = patch.data.clone().unwrap_or_default();
         let endpoint = found.and_then(|it| match &it.health.check {
             Check::Http { endpoint } => Some(json!(endpoint)),

@@ -36,4 +36,3 @@ pub fn parse(text: &str) -> Result<Manifest, Refused> {
     }
     Ok(Manifest { apps })
 }
-

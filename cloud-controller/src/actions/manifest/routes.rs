@@ -7,9 +7,9 @@ use cfx_protocol::route::{EndpointProtocol, RouteOptions};
 
 use super::schema::raw::RawApp;
 use super::schema::{Automatic, WantedRoutes, invalid, shortened};
+use crate::actions::Refused;
 use crate::actions::destination::protocol;
 use crate::actions::route::{Place, options};
-use crate::actions::Refused;
 use crate::state::State;
 use crate::state::domain::Domain;
 
@@ -84,18 +84,16 @@ fn checked(url: &str) -> Result<String, Refused> {
 }
 
 /// Where a URL leads among the domains that an organisation may use: the longest one that fits.
-pub(super) fn place(
-    state: &State,
-    organization: OrgGuid,
-    url: &str,
-) -> Result<Place, Refused> {
+pub(super) fn place(state: &State, organization: OrgGuid, url: &str) -> Result<Place, Refused> {
     let (full, path) = match url.find('/') {
         Some(at) => url.split_at(at),
         None => (url, ""),
     };
     let full = full.to_lowercase();
     let usable = |domain: &&Arc<Domain>| {
-        domain.organization.is_none_or(|owner| owner == organization)
+        domain
+            .organization
+            .is_none_or(|owner| owner == organization)
             && host_under(&full, &domain.name).is_some()
     };
     let domain = state
@@ -110,7 +108,9 @@ pub(super) fn place(
         })?;
     Ok(Place {
         domain: domain.guid,
-        host: host_under(&full, &domain.name).unwrap_or_default().to_owned(),
+        host: host_under(&full, &domain.name)
+            .unwrap_or_default()
+            .to_owned(),
         path: path.trim_end_matches('/').to_owned(),
     })
 }

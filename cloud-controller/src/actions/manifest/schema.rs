@@ -88,7 +88,9 @@ pub struct WantedService {
 /// All apps of a manifest.
 pub(super) fn apps(value: Value) -> Result<Vec<AppManifest>, Refused> {
     let Value::Mapping(top) = value else {
-        return Err(invalid("Cannot parse manifest with no 'applications' field."));
+        return Err(invalid(
+            "Cannot parse manifest with no 'applications' field.",
+        ));
     };
     let mut applications = None;
     for (key, value) in top {
@@ -156,7 +158,11 @@ fn app(item: Value) -> Result<AppManifest, Refused> {
         let Some(process_type) = raw.kind.as_deref().filter(|it| !it.trim().is_empty()) else {
             return Err(invalid("All Processes must specify a type"));
         };
-        if processes.iter().skip(1).any(|it| it.process_type == process_type) {
+        if processes
+            .iter()
+            .skip(1)
+            .any(|it| it.process_type == process_type)
+        {
             return Err(invalid(&format!(
                 "Process \"{}\" may only be present once",
                 shortened(process_type)
@@ -195,7 +201,10 @@ fn refuse_unknown(raw: &RawSize, but: &[&str]) -> Result<(), Refused> {
 fn of_type(process_type: &str, raw: &RawProcess) -> Result<WantedProcess, Refused> {
     let judged = refuse_unknown(&raw.size, &[]).and_then(|()| process(process_type, &raw.size));
     judged.map_err(|refused| {
-        Refused::Unprocessable(format!("Process \"{}\": {refused}", shortened(process_type)))
+        Refused::Unprocessable(format!(
+            "Process \"{}\": {refused}",
+            shortened(process_type)
+        ))
     })
 }
 
@@ -216,10 +225,7 @@ fn process(process_type: &str, raw: &RawSize) -> Result<WantedProcess, Refused> 
     Ok(WantedProcess {
         process_type: process_type.to_owned(),
         command,
-        instances: raw
-            .instances
-            .map(limits::instances)
-            .transpose()?,
+        instances: raw.instances.map(limits::instances).transpose()?,
         memory_mb: mebibytes("Memory", &raw.memory)?,
         disk_mb: mebibytes("Disk quota", &raw.disk_quota)?,
         log_rate: raw.log_rate.as_ref().map(log_rate).transpose()?,
@@ -234,7 +240,9 @@ fn log_rate(text: &raw::Text) -> Result<Option<u64>, Refused> {
         "-1" => Ok(None),
         "0" => Ok(Some(0)),
         amount => parse_bytes(amount).map(Some).map_err(|error| {
-            invalid(&format!("Log rate limit per second: {error}; -1 is unlimited"))
+            invalid(&format!(
+                "Log rate limit per second: {error}; -1 is unlimited"
+            ))
         }),
     }
 }
@@ -287,7 +295,9 @@ fn lifecycle(raw: &RawApp) -> Result<WantedLifecycle, Refused> {
     let one = |name: &Option<String>| name.iter().cloned().collect::<Vec<_>>();
     let all = match (&raw.buildpacks, &raw.buildpack) {
         (Some(_), Some(_)) => {
-            return Err(invalid("Buildpack and Buildpacks fields cannot be used together"));
+            return Err(invalid(
+                "Buildpack and Buildpacks fields cannot be used together",
+            ));
         }
         (Some(names), None) => Some(names.clone().unwrap_or_default()),
         (None, Some(name)) => Some(one(name)),

@@ -50,11 +50,7 @@ fn check_budget(text: &str) -> Result<(), Refused> {
     };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            unreadable(format!(
-                "line {}: {}",
-                error.marker().line(),
-                error.info()
-            ))
+            unreadable(format!("line {}: {}", error.marker().line(), error.info()))
         })?;
         count.take(&event);
         let line = span.start.line();

@@ -168,11 +168,11 @@ pub(super) fn variable(name: &str, value: &Value) -> Result<Option<String>, Refu
         Value::Bool(truth) => truth.to_string(),
         Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => serde_json::to_string(value)
             .map_err(|_| {
-                invalid(&format!(
-                    "The environment variable '{}' has a value that cannot be written as JSON",
-                    shortened(name)
-                ))
-            })?,
+            invalid(&format!(
+                "The environment variable '{}' has a value that cannot be written as JSON",
+                shortened(name)
+            ))
+        })?,
     };
     if text.contains('\0') {
         return Err(invalid(&format!(
