@@ -38,6 +38,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// Log lines that a test can look at.
+const LOGS_KEPT: usize = 20_000;
+
 #[derive(Debug, Default)]
 pub struct World {
     pub token: Option<Token>,
@@ -46,7 +49,9 @@ pub struct World {
     pub registrations: Vec<CellRegistration>,
     pub instances: BTreeMap<AssignmentGuid, InstanceReport>,
     pub crashes: Vec<CrashReport>,
+    /// The newest lines.
     pub logs: Vec<LogEnvelope>,
+    pub lines_seen: u64,
     /// Blobs by path below the prefix: `packages/<guid>`, ...
     pub blobs: BTreeMap<String, Vec<u8>>,
     pub last_report: Option<CellReport>,
@@ -389,7 +394,13 @@ async fn logs(State(controller): State<Controller>, body: Bytes) -> StatusCode {
     let Ok(parsed) = parsed else {
         return StatusCode::BAD_REQUEST;
     };
-    controller.world.lock().logs.extend(parsed);
+    {
+        let mut world = controller.world.lock();
+        world.lines_seen += parsed.len() as u64;
+        world.logs.extend(parsed);
+        let surplus = world.logs.len().saturating_sub(LOGS_KEPT);
+        world.logs.drain(..surplus);
+    }
     controller.changed.send_modify(|count| *count += 1);
     StatusCode::NO_CONTENT
 }

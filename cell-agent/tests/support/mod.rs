@@ -6,6 +6,7 @@
 )]
 
 pub mod controller;
+pub mod engine;
 pub mod processes;
 
 use std::collections::BTreeMap;
