@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cfx_planner::plan::{Action, Mode, Plan};
 use cfx_protocol::id::CellGuid;
+use http::{Method, StatusCode};
 
-use crate::metrics::{Act, Metrics};
+use crate::metrics::{Act, Answer, Metrics};
 
 /// The one place that tells of things.
 #[derive(Debug)]
@@ -89,6 +90,32 @@ impl Events {
     pub fn stranger_refused(&self, what: &'static str) {
         self.metrics.refused.inc();
         tracing::warn!(what, "an internal call was refused");
+    }
+
+    /// The public API answered. `request` is the name the client was given for it.
+    pub fn api_answered(&self, method: &Method, path: &str, status: StatusCode, request: &str) {
+        self.metrics
+            .api_answers
+            .get_or_create(&Answer::of(status))
+            .inc();
+        if status.is_server_error() {
+            tracing::warn!(%method, path, %status, request, "the API answered with an error");
+        } else {
+            tracing::debug!(%method, path, %status, request, "the API answered");
+        }
+    }
+
+    pub fn signed_in(&self) {
+        self.metrics.sign_ins.inc();
+    }
+
+    pub fn sign_in_failed(&self) {
+        self.metrics.failed_sign_ins.inc();
+    }
+
+    pub fn refresh_token_reused(&self, session: uuid::Uuid) {
+        self.metrics.ended_sessions.inc();
+        tracing::warn!(%session, "a refresh token was used twice: its session was ended");
     }
 
     pub fn joined(&self, role: &'static str, guid: uuid::Uuid, name: &str) {

@@ -38,6 +38,25 @@ impl Act {
     }
 }
 
+/// The class of an answer's status, as a label: `2xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answer {
+    status: &'static str,
+}
+
+impl Answer {
+    #[must_use]
+    pub fn of(status: http::StatusCode) -> Self {
+        let status = match status.as_u16() {
+            ..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        Self { status }
+    }
+}
+
 /// Prefix of every name.
 const PREFIX: &str = "cfx_controller";
 
@@ -54,6 +73,10 @@ pub struct Metrics {
     pub(crate) full_reports_wanted: Counter,
     pub(crate) crashes: Counter,
     pub(crate) refused: Counter,
+    pub(crate) api_answers: Family<Answer, Counter>,
+    pub(crate) sign_ins: Counter,
+    pub(crate) failed_sign_ins: Counter,
+    pub(crate) ended_sessions: Counter,
 }
 
 impl Metrics {
@@ -72,6 +95,10 @@ impl Metrics {
             full_reports_wanted: Counter::default(),
             crashes: Counter::default(),
             refused: Counter::default(),
+            api_answers: Family::default(),
+            sign_ins: Counter::default(),
+            failed_sign_ins: Counter::default(),
+            ended_sessions: Counter::default(),
         };
         telemetry.register(|registry| metrics.name(registry.sub_registry_with_prefix(PREFIX)));
         metrics
@@ -98,6 +125,17 @@ impl Metrics {
                 "Internal calls refused",
                 &self.refused,
             ),
+            ("sign_ins", "Sign-ins with a password", &self.sign_ins),
+            (
+                "failed_sign_ins",
+                "Sign-ins with a wrong password",
+                &self.failed_sign_ins,
+            ),
+            (
+                "ended_sessions",
+                "Sessions ended because a refresh token came twice",
+                &self.ended_sessions,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -111,6 +149,11 @@ impl Metrics {
             "planned_actions",
             "Actions that passes planned",
             self.actions.clone(),
+        );
+        registry.register(
+            "api_answers",
+            "Answers of the public API",
+            self.api_answers.clone(),
         );
         let unplaced = self.unplaced.clone();
         registry.register(

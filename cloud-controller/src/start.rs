@@ -149,22 +149,18 @@ impl Running {
 
     /// Wait until this many cells have reported. False: not within the deadline.
     pub async fn cells_ready(&self, count: usize, deadline: Duration) -> bool {
+        let ready = |now| {
+            let cells = self.observed.cells().into_iter();
+            let ready = cells.filter(|it| it.known && it.liveness(now) == Liveness::Alive);
+            ready.count() >= count
+        };
         let clock = &self.edges.clock;
-        let end = clock.monotonic() + deadline;
-        loop {
-            let now = clock.monotonic();
-            let cells = self.observed.cells();
-            let ready = cells
-                .iter()
-                .filter(|cell| cell.known && cell.liveness(now) == Liveness::Alive);
-            if ready.count() >= count {
-                return true;
+        let wait = async {
+            while !ready(clock.monotonic()) {
+                clock.sleep(READY_LOOK).await;
             }
-            if now >= end {
-                return false;
-            }
-            clock.sleep(READY_LOOK).await;
-        }
+        };
+        tokio::time::timeout(deadline, wait).await.is_ok()
     }
 
     /// Wait for the end that the shutdown asks for, and let go of the store.
@@ -381,6 +377,7 @@ impl Parts {
             },
             blobs: self.blobs.clone(),
             log_cache: self.log_cache.clone(),
+            events: self.events.clone(),
             auth: self.auth.clone(),
             settings: Arc::new(api::Settings {
                 external_url: config.external_url.clone(),

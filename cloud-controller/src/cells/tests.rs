@@ -79,15 +79,30 @@ fn known() -> Observed {
 #[test]
 fn a_full_report_is_wanted_first_after_a_gap_and_when_digests_differ() {
     let observed = Observed::default();
-    assert!(!observed.report(report(1, true, &[], &[]), START), "unknown cell");
+    assert!(
+        !observed.report(report(1, true, &[], &[]), START),
+        "unknown cell"
+    );
     observed.register(registration(1), START);
-    assert!(!observed.report(report(1, false, &[1], &[1]), START), "no full one yet");
+    assert!(
+        !observed.report(report(1, false, &[1], &[1]), START),
+        "no full one yet"
+    );
     assert!(observed.report(report(2, true, &[1], &[1]), START));
     assert!(observed.report(report(3, false, &[2], &[1, 2]), START));
-    assert!(!observed.report(report(5, false, &[3], &[1, 2, 3]), START), "a gap");
+    assert!(
+        !observed.report(report(5, false, &[3], &[1, 2, 3]), START),
+        "a gap"
+    );
     assert!(observed.report(report(6, true, &[1, 2, 3], &[1, 2, 3]), START));
-    assert!(!observed.report(report(7, false, &[], &[1, 2]), START), "digests differ");
-    assert!(!observed.report(report(8, false, &[], &[1, 2, 3]), START), "still not full");
+    assert!(
+        !observed.report(report(7, false, &[], &[1, 2]), START),
+        "digests differ"
+    );
+    assert!(
+        !observed.report(report(8, false, &[], &[1, 2, 3]), START),
+        "still not full"
+    );
 }
 
 #[test]
@@ -100,7 +115,11 @@ fn what_a_full_report_does_not_list_is_gone_and_other_cells_are_left_alone() {
     };
     assert!(observed.report(other, START));
     assert!(observed.report(report(2, true, &[2], &[2]), START));
-    let left: Vec<_> = observed.instances().keys().map(|it| it.0.as_u128()).collect();
+    let left: Vec<_> = observed
+        .instances()
+        .keys()
+        .map(|it| it.0.as_u128())
+        .collect();
     assert_eq!(left, [2, 7]);
 }
 
@@ -115,7 +134,10 @@ fn a_cell_cannot_speak_for_an_instance_of_another() {
     thief.instances[0].starts = 7;
     observed.report(thief, START);
     let stolen = AssignmentGuid(Uuid::from_u128(1));
-    assert_eq!(observed.instance(stolen).expect("it is still there").starts, 0);
+    assert_eq!(
+        observed.instance(stolen).expect("it is still there").starts,
+        0
+    );
 }
 
 #[test]
@@ -141,7 +163,10 @@ fn only_what_matters_wakes_the_listeners() {
     let mut changes = observed.changes();
     changes.mark_unchanged();
     assert!(observed.report(report(2, false, &[1], &[1, 2]), START));
-    assert!(!changes.has_changed().expect("alive"), "nothing but the sample is new");
+    assert!(
+        !changes.has_changed().expect("alive"),
+        "nothing but the sample is new"
+    );
     let mut news = report(3, false, &[1], &[1, 2]);
     news.instances[0].crashes = 1;
     assert!(observed.report(news, START));

@@ -246,7 +246,10 @@ fn cell_status(
         stacks: registration.stacks.clone(),
         tags: registration.tags.clone(),
         capacity: registration.capacity,
-        reserved: reserved.get(&registration.guid).copied().unwrap_or_default(),
+        reserved: reserved
+            .get(&registration.guid)
+            .copied()
+            .unwrap_or_default(),
         usage: cell.usage,
         last_report_at: clock.now().checked_sub(silence).ok(),
     }

@@ -76,6 +76,3 @@ pub fn endpoints(context: Context) -> Router {
         .with_state(context)
         .merge(blobs)
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,6 +25,8 @@ use crate::cells::Observed;
 use crate::state::intent::{IntentChunk, IntentPhase};
 use crate::state::{State, StateHandle};
 
+/// A stream says something at least this often.
+const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
 /// Changes within this time are published together.
 pub const TICK: Duration = Duration::from_millis(10);
 
@@ -97,7 +99,7 @@ impl Reconciler {
         }
     }
 
-    fn reconcile(&self) {
+    pub(crate) fn reconcile(&self) {
         let state = self.state.read();
         let before = self.published.borrow().clone();
         if before.is_none() && !self.is_informed(&state) {
@@ -147,22 +149,30 @@ impl Publisher {
     }
 
     /// The frames for a router, as lines, for as long as it listens.
-    pub fn stream(&self, router: RouterGuid) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
-        let line = RouterStream {
-            router,
-            _connected: self.routers.connected(router, self.clock.monotonic()),
-            publisher: self.clone(),
-            last: None,
-            at: self.clock.monotonic(),
-        };
-        stream::unfold(line, |mut line| async move {
+    pub fn stream(
+        &self,
+        router: RouterGuid,
+    ) -> impl Stream<Item = Result<Bytes, serde_json::Error>> + use<> {
+        stream::unfold(self.follow(router), |mut line| async move {
             let frame = line.next().await?;
             Some((ndjson::line(&frame), line))
         })
     }
+
+    pub(crate) fn follow(&self, router: RouterGuid) -> RouterStream {
+        let now = self.clock.monotonic();
+        RouterStream {
+            router,
+            _connected: self.routers.connected(router, now),
+            publisher: self.clone(),
+            last: None,
+            at: now,
+        }
+    }
 }
 
-struct RouterStream {
+#[derive(Debug)]
+pub(crate) struct RouterStream {
     router: RouterGuid,
     _connected: Connected,
     publisher: Publisher,
@@ -174,28 +184,36 @@ struct RouterStream {
 impl RouterStream {
     /// None: the controller stops.
     async fn next(&mut self) -> Option<RouteFrame> {
-        let frame = loop {
-            let now = self.publisher.published.borrow_and_update().clone();
-            if let Some(frame) = now.and_then(|now| self.advance(now)) {
-                break frame;
+        loop {
+            if let Some(frame) = self.ready() {
+                return Some(frame);
             }
-            let clock = &self.publisher.clock;
-            let silent = clock.monotonic().saturating_sub(self.at);
-            let wait = Duration::from_millis(RHYTHM_MS).saturating_sub(silent);
+            let wait = RHYTHM.saturating_sub(self.silence());
             let changed = self.publisher.published.changed();
-            match tokio::time::timeout(wait, changed).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => match &self.last {
-                    Some(last) => break RouteFrame::Keepalive { token: last.token },
-                    // There is no table yet, and nothing to say instead of one.
-                    None => self.at = self.publisher.clock.monotonic(),
-                },
+            if let Ok(Err(_)) = tokio::time::timeout(wait, changed).await {
+                return None;
             }
-        };
-        self.at = self.publisher.clock.monotonic();
+        }
+    }
+
+    /// What there is to say now, without waiting.
+    pub(crate) fn ready(&mut self) -> Option<RouteFrame> {
+        let now = self.publisher.published.borrow_and_update().clone();
+        let news = now.and_then(|now| self.advance(now));
+        let is_due = self.silence() >= RHYTHM;
+        if news.is_some() || is_due {
+            self.at = self.publisher.clock.monotonic();
+        }
+        // Before the first table there is nothing to say instead of one.
+        let last = self.last.as_ref().filter(|_| is_due);
+        let frame = news.or(last.map(|last| RouteFrame::Keepalive { token: last.token }))?;
         self.publisher.routers.heard(self.router, self.at);
         Some(frame)
+    }
+
+    fn silence(&self) -> Duration {
+        let now = self.publisher.clock.monotonic();
+        now.saturating_sub(self.at)
     }
 
     fn advance(&mut self, now: Arc<Published>) -> Option<RouteFrame> {
@@ -203,7 +221,11 @@ impl RouterStream {
         let frame = match &self.last {
             None => RouteFrame::Snapshot {
                 token,
-                routes: now.table.values().map(|route| Route::clone(route)).collect(),
+                routes: now
+                    .table
+                    .values()
+                    .map(|route| Route::clone(route))
+                    .collect(),
             },
             Some(last) if last.token == token => return None,
             Some(last) => {
