@@ -109,22 +109,8 @@ pub async fn equip(
 ) -> Result<Equipment, EquipmentError> {
     let io = |action| move |source| EquipmentError::Io { action, source };
     let supervisor = Supervisor::new("cell equipment", shutdown.clone());
-    let private = |name: &str| {
-        let folder = config.data.join(name);
-        durable_file::create_private_folder(&folder).map(|()| folder)
-    };
-    private("").map_err(io("make the cell's folder"))?;
-    let folder = private("runtime").map_err(io("make the runtime's folder"))?;
-    let launcher = launcher::install(&config.data.join("launcher"));
-    let docker = DockerConfig {
-        socket: config.docker_socket,
-        cell: config.cell,
-        launcher: launcher.map_err(io("install the launcher"))?,
-        directory: folder,
-        host_stack: config.host_stack,
-    };
-    let runtime = Docker::connect(docker, &supervisor, clock.clone());
-    let runtime = runtime.await.map_err(EquipmentError::NoRuntime)?;
+    durable_file::create_private_folder(&config.data).map_err(io("make the cell's folder"))?;
+    let runtime = docker(&config, &supervisor, &clock).await?;
     let range = range(&config.data, config.cell, &supervisor).await?;
     let network = NetworkConfig {
         range,
@@ -153,6 +139,27 @@ pub async fn equip(
         resolver,
         supervisor,
     })
+}
+
+async fn docker(
+    config: &EquipmentConfig,
+    supervisor: &Supervisor,
+    clock: &Clock,
+) -> Result<Arc<Docker>, EquipmentError> {
+    let io = |action| move |source| EquipmentError::Io { action, source };
+    let directory = config.data.join("runtime");
+    durable_file::create_private_folder(&directory).map_err(io("make the runtime's folder"))?;
+    let launcher = launcher::install(&config.data.join("launcher"));
+    let docker = DockerConfig {
+        socket: config.docker_socket.clone(),
+        cell: config.cell,
+        launcher: launcher.map_err(io("install the launcher"))?,
+        directory,
+        host_stack: config.host_stack,
+    };
+    Docker::connect(docker, supervisor, clock.clone())
+        .await
+        .map_err(EquipmentError::NoRuntime)
 }
 
 /// The cell's addresses, chosen once: running instances keep theirs over restarts.

@@ -35,97 +35,65 @@ pub struct Events {
 impl Events {
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        let events = Self {
-            starts: Counter::default(),
-            crashes: Counter::default(),
-            start_failures: Counter::default(),
-            stop_overruns: Counter::default(),
-            step_failures: Counter::default(),
-            refused_frames: Counter::default(),
-            redials: Counter::default(),
-            log_lines_lost: Counter::default(),
-            state_failures: Counter::default(),
-            swept: Counter::default(),
-            prepared_in_seconds: Histogram::new(START_BOUNDS_S),
-            instances: Gauge::default(),
-            running: Gauge::default(),
-            usage_cores: Gauge::default(),
+        let counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            metrics.register(|registry| registry.register(name, help, counter.clone()));
+            counter
         };
-        events.register(metrics);
-        events
-    }
-
-    fn register(&self, metrics: &Metrics) {
+        let gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            metrics.register(|registry| registry.register(name, help, gauge.clone()));
+            gauge
+        };
+        let prepared_in_seconds = Histogram::new(START_BOUNDS_S);
+        let usage_cores = Gauge::<f64, AtomicU64>::default();
         metrics.register(|registry| {
-            let counters = [
-                ("cfx_cell_starts", "Instances armed", &self.starts),
-                ("cfx_cell_crashes", "Instances that crashed", &self.crashes),
-                (
-                    "cfx_cell_start_failures",
-                    "Instances that could not be made",
-                    &self.start_failures,
-                ),
-                (
-                    "cfx_cell_stop_overruns",
-                    "Instances killed after their grace",
-                    &self.stop_overruns,
-                ),
-                (
-                    "cfx_cell_step_failures",
-                    "Steps that failed and were tried again",
-                    &self.step_failures,
-                ),
-                (
-                    "cfx_cell_refused_frames",
-                    "Frames of an older or foreign controller",
-                    &self.refused_frames,
-                ),
-                (
-                    "cfx_cell_redials",
-                    "Dials of the controller after the first",
-                    &self.redials,
-                ),
-                (
-                    "cfx_cell_log_lines_lost",
-                    "Log lines dropped before delivery",
-                    &self.log_lines_lost,
-                ),
-                (
-                    "cfx_cell_state_failures",
-                    "Writes of the state file that failed",
-                    &self.state_failures,
-                ),
-                (
-                    "cfx_cell_swept",
-                    "Leftovers of earlier agents cleared away",
-                    &self.swept,
-                ),
-            ];
-            for (name, help, counter) in counters {
-                registry.register(name, help, counter.clone());
-            }
-            let histogram = self.prepared_in_seconds.clone();
+            let help = "From order to a waiting process";
             registry.register(
                 "cfx_cell_prepare_seconds",
-                "From order to a waiting process",
-                histogram,
+                help,
+                prepared_in_seconds.clone(),
             );
-            registry.register(
+            let help = "CPU of all instances";
+            registry.register("cfx_cell_instances_cpu_cores", help, usage_cores.clone());
+        });
+        Self {
+            starts: counter("cfx_cell_starts", "Instances armed"),
+            crashes: counter("cfx_cell_crashes", "Instances that crashed"),
+            start_failures: counter(
+                "cfx_cell_start_failures",
+                "Instances that could not be made",
+            ),
+            stop_overruns: counter(
+                "cfx_cell_stop_overruns",
+                "Instances killed after their grace",
+            ),
+            step_failures: counter("cfx_cell_step_failures", "Steps that failed and go on"),
+            refused_frames: counter(
+                "cfx_cell_refused_frames",
+                "Frames of older or foreign controllers",
+            ),
+            redials: counter(
+                "cfx_cell_redials",
+                "Dials of the controller after the first",
+            ),
+            log_lines_lost: counter(
+                "cfx_cell_log_lines_lost",
+                "Log lines dropped before delivery",
+            ),
+            state_failures: counter(
+                "cfx_cell_state_failures",
+                "Failures of the cell's own state",
+            ),
+            swept: counter("cfx_cell_swept", "Leftovers of earlier agents cleared away"),
+            prepared_in_seconds,
+            instances: gauge(
                 "cfx_cell_instances",
                 "Assignments of which something is here",
-                self.instances.clone(),
-            );
-            registry.register(
-                "cfx_cell_instances_running",
-                "Instances that run",
-                self.running.clone(),
-            );
-            registry.register(
-                "cfx_cell_instances_cpu_cores",
-                "CPU of all instances",
-                self.usage_cores.clone(),
-            );
-        });
+            ),
+            running: gauge("cfx_cell_instances_running", "Instances that run"),
+            usage_cores,
+        }
     }
 
     pub fn prepared(&self, name: InstanceGuid, seconds: f64) {

@@ -61,36 +61,31 @@ impl Sampler {
                 .await;
             let mut now = BTreeMap::new();
             let mut samples = Vec::with_capacity(measured.len());
-            for Measured {
-                standing,
-                sample,
-                disk_bytes,
-                reading,
-            } in measured
-            {
-                let name = standing.order.name();
-                let rates = rates(
-                    before.get(&name),
-                    &reading,
-                    entitled(&self.tools.capacity, &standing),
-                );
-                now.insert(name, reading);
-                let usage = Usage {
-                    sampled_at: self.tools.clock.now(),
-                    cpu: rates.cpu,
-                    cpu_entitlement: rates.of_entitlement,
-                    memory_bytes: sample.memory_bytes,
-                    disk_bytes,
-                    log_rate_bytes: rates.log_bytes,
-                    pids: sample.pids,
-                };
-                samples.push((standing.assignment(), standing.order.start, usage));
+            for one in measured {
+                let name = one.standing.order.name();
+                samples.push(self.sample(&one, before.get(&name)));
+                now.insert(name, one.reading);
             }
             before = now;
             if self.send(answers, samples).await.is_err() {
                 return;
             }
         }
+    }
+
+    fn sample(&self, one: &Measured, before: Option<&Reading>) -> (AssignmentGuid, u32, Usage) {
+        let entitled = entitled(&self.tools.capacity, &one.standing);
+        let rates = rates(before, &one.reading, entitled);
+        let usage = Usage {
+            sampled_at: self.tools.clock.now(),
+            cpu: rates.cpu,
+            cpu_entitlement: rates.of_entitlement,
+            memory_bytes: one.sample.memory_bytes,
+            disk_bytes: one.disk_bytes,
+            log_rate_bytes: rates.log_bytes,
+            pids: one.sample.pids,
+        };
+        (one.standing.assignment(), one.standing.order.start, usage)
     }
 
     async fn send(

@@ -12,6 +12,7 @@
 
 mod back_off;
 mod desired;
+mod halt;
 mod instance;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 pub use back_off::{BackOff, CRASHES_MAX};
 pub use desired::{Desired, Followed, Wish};
+pub use halt::{halt, is_halted};
 pub use instance::{Instance, Work};
 
 /// What to do now, and when to look again if nothing happens before.
@@ -85,41 +87,6 @@ pub fn plan(
         }
     }
     plan
-}
-
-/// The way to a cell on which nothing runs, with everything remembered: what is desired starts
-/// again with the next agent.
-#[must_use]
-pub fn halt(actual: &BTreeMap<AssignmentGuid, Instance>) -> Plan {
-    let mut plan = Plan::default();
-    for instance in actual.values() {
-        let reason = "the platform is being stopped";
-        match (instance.under_way, &instance.state) {
-            (Some(Work::Preparing), _) => {
-                plan.push(instance.assignment.guid, Action::Abandon, reason);
-            }
-            (Some(_), _) | (None, InstanceState::Gone) => {}
-            (None, InstanceState::Crashed { .. }) if !instance.remains => {}
-            (None, InstanceState::Crashed { .. }) => {
-                plan.push(instance.assignment.guid, Action::Clear, reason);
-            }
-            (None, _) => plan.push(instance.assignment.guid, Action::Stop, reason),
-        }
-    }
-    plan
-}
-
-/// Nothing of any instance is on the machine, and nothing is being done.
-#[must_use]
-pub fn is_halted(actual: &BTreeMap<AssignmentGuid, Instance>) -> bool {
-    let at_rest = |instance: &Instance| match instance.state {
-        InstanceState::Gone => true,
-        InstanceState::Crashed { .. } => !instance.remains,
-        _ => false,
-    };
-    actual
-        .values()
-        .all(|instance| instance.under_way.is_none() && at_rest(instance))
 }
 
 fn next_step(instance: &Instance, wish: Wish, now: Timestamp) -> Option<(Action, &'static str)> {

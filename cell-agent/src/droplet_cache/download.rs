@@ -61,15 +61,16 @@ pub(crate) async fn download(
             .map_err(io("write a download"))?;
     }
     file.flush().await.map_err(io("write a download"))?;
-    let Some(digest) = digest else {
-        return Ok(());
-    };
     let found = hex::encode(hash.finalize());
-    if received == digest.size_bytes && found.eq_ignore_ascii_case(digest.sha256) {
+    digest.map_or(Ok(()), |digest| check(digest, received, &found))
+}
+
+fn check(wanted: Digest<'_>, received: u64, found: &str) -> Result<(), CacheError> {
+    if received == wanted.size_bytes && found.eq_ignore_ascii_case(wanted.sha256) {
         return Ok(());
     }
     Err(CacheError::Mismatch {
-        wanted: format!("{} bytes and sha256 {}", digest.size_bytes, digest.sha256),
+        wanted: format!("{} bytes and sha256 {}", wanted.size_bytes, wanted.sha256),
         found: format!("{received} bytes and sha256 {found}"),
     })
 }
