@@ -79,10 +79,18 @@ pub async fn run(
 ) -> Result<Bootstrapped, BootstrapError> {
     let now = clock.now();
     let snapshot = state.read();
-    let admin_password = wishes.admin_password.or_else(|| {
-        let known = user::named(&snapshot, bootstrap::ADMIN, "uaa").is_some();
-        (!known).then(|| ids.secret(PASSWORD_BYTES))
-    });
+    let admin = user::named(&snapshot, bootstrap::ADMIN, "uaa");
+    let admin_password = match (admin, wishes.admin_password) {
+        (None, None) => Some(ids.secret(PASSWORD_BYTES)),
+        (None, wished) => wished,
+        (Some(_), None) => None,
+        // Setting it anew would sign everybody out.
+        (Some(admin), Some(wished)) => {
+            let hash = admin.password_hash.as_deref();
+            let is_set = auth.passwords().verify(&wished, hash).await?;
+            (!is_set).then_some(wished)
+        }
+    };
     let admin_password_hash = match &admin_password {
         Some(password) => Some(auth.passwords().hash(password, ids).await?),
         None => None,

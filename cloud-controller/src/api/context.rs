@@ -11,6 +11,7 @@ use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::cells::Observed;
 use crate::convergence::status::Platform;
+use crate::events::Events;
 use crate::log_cache::LogCache;
 use crate::state::StateHandle;
 
@@ -24,6 +25,7 @@ pub struct Context {
     pub platform: Platform,
     pub blobs: Blobs,
     pub log_cache: LogCache,
+    pub events: Arc<Events>,
     pub auth: Auth,
     pub settings: Arc<Settings>,
 }

@@ -26,7 +26,6 @@ pub(crate) enum Code {
     BadQueryParameter,
     UnprocessableEntity,
     ResourceNotFound,
-    RateLimitExceeded,
     ServiceUnavailable,
     OrgSuspended,
     InvalidRequest,
@@ -52,7 +51,6 @@ impl Code {
             Self::BadQueryParameter => (10_005, "BadQueryParameter", S::BAD_REQUEST),
             Self::UnprocessableEntity => (10_008, "UnprocessableEntity", S::UNPROCESSABLE_ENTITY),
             Self::ResourceNotFound => (10_010, "ResourceNotFound", S::NOT_FOUND),
-            Self::RateLimitExceeded => (10_013, "RateLimitExceeded", S::TOO_MANY_REQUESTS),
             Self::ServiceUnavailable => (10_015, "ServiceUnavailable", S::SERVICE_UNAVAILABLE),
             Self::OrgSuspended => (10_017, "OrgSuspended", S::FORBIDDEN),
             Self::AsyncServiceInstanceOperationInProgress => (

@@ -4,6 +4,7 @@
 //! into a 500 that tells nothing.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -15,19 +16,30 @@ use http::{HeaderName, HeaderValue};
 use tower_service::Service;
 
 use super::error::ApiError;
+use crate::events::Events;
 
 /// Under which name a request is found in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
 
-/// Wrap the endpoints.
-pub(super) fn wrap(endpoints: Router, ids: IdSource) -> Router {
-    Router::new().fallback(move |request: Request| handle(endpoints.clone(), ids.clone(), request))
+/// What it needs for that.
+#[derive(Debug, Clone)]
+pub(super) struct Front {
+    pub(super) ids: IdSource,
+    pub(super) events: Arc<Events>,
 }
 
-async fn handle(mut endpoints: Router, ids: IdSource, mut request: Request) -> Response {
+impl Front {
+    /// Wrap the endpoints.
+    pub(super) fn wrap(self, endpoints: Router) -> Router {
+        Router::new()
+            .fallback(move |request: Request| handle(endpoints.clone(), self.clone(), request))
+    }
+}
+
+async fn handle(mut endpoints: Router, front: Front, mut request: Request) -> Response {
     without_trailing_slash(request.uri_mut());
-    let id = ids.guid::<uuid::Uuid>().to_string();
+    let id = front.ids.guid::<uuid::Uuid>().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let outcome = AssertUnwindSafe(async move { endpoints.call(request).await })
         .catch_unwind()
@@ -37,12 +49,9 @@ async fn handle(mut endpoints: Router, ids: IdSource, mut request: Request) -> R
         Ok(Err(never)) => match never {},
         Err(panic) => ApiError::internal(panic_text(&*panic)).into_response(),
     };
-    let status = response.status().as_u16();
-    if status >= 500 {
-        tracing::warn!(%method, path, status, request = id, "answered with an error");
-    } else {
-        tracing::debug!(%method, path, status, request = id, "answered");
-    }
+    front
+        .events
+        .api_answered(&method, &path, response.status(), &id);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);

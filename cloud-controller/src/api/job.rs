@@ -18,7 +18,7 @@ pub(super) async fn show(call: Call) -> Answer {
     let found = call.state.get::<Job>(&call.guid());
     let job = found.ok_or_else(|| ApiError::not_found("Job"))?;
     // Whoever began it may follow it, and those who see everything.
-    let own = job.user.to_string() == call.caller.id() || call.caller.guid.0 == job.user;
+    let own = call.caller.guid.0 == job.user;
     if !own && !call.access.reads_everything() {
         return Err(ApiError::not_found("Job"));
     }

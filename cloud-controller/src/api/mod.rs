@@ -62,21 +62,26 @@ pub use context::{Context, Settings};
 use axum::Router;
 
 use error::ApiError;
+use front::Front;
 
 /// The whole public API, ready to be served.
 pub fn router(context: Context) -> Router {
-    let ids = context.ids.clone();
+    let front = Front {
+        ids: context.ids.clone(),
+        events: context.events.clone(),
+    };
     let unknown = async || ApiError::unknown_request();
     let router = Router::new();
     let router = endpoints::all()
         .into_iter()
         .fold(router, |router, endpoint| {
+            tracing::trace!(method = %endpoint.method, path = endpoint.path, "serves");
             router.route(&endpoint.path, endpoint.handler)
         })
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(context);
-    front::wrap(router, ids)
+    front.wrap(router)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::permission::Action;
 use super::query::Query;
 use super::request::{Base, Body, Call};
 use super::response::{self, metadata, seconds};
-use crate::actions;
+use crate::actions::{self, feature_flag};
 use crate::state::meta::Meta;
 use crate::state::organization::Organization;
 
@@ -36,9 +36,14 @@ pub(super) async fn show(call: Call) -> Answer {
 }
 
 pub(super) async fn create(call: Call, Body(new): Body<NewOrganization>) -> Answer {
-    call.require(Action::OrganizationCreate, Scope::Platform)?;
+    let by_flag = !call.may(Action::OrganizationCreate, Scope::Platform)
+        && feature_flag::is_enabled(&call.state, "user_org_creation");
+    if !by_flag {
+        call.require(Action::OrganizationCreate, Scope::Platform)?;
+    }
+    let manager = by_flag.then_some(call.caller.guid);
     let made = call
-        .write(|draft, act| actions::organization::create(draft, act, new))
+        .write(|draft, act| actions::organization::create(draft, act, new, manager))
         .await?;
     response::created(present(&call.base, &made))
 }

@@ -1,13 +1,12 @@
 //! The few shapes of a successful answer.
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use cfx_protocol::id::JobGuid;
 use cfx_protocol::v3::resource::{Link, Metadata};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,19 +44,6 @@ pub(crate) fn job(base: &Base, job: JobGuid) -> Answer {
     let location = base.href(&format!("/v3/jobs/{job}"));
     let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)]).into_response())
-}
-
-/// Add sentences that the CLI prints after its own output.
-pub(crate) fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
-    let items: Vec<String> = warnings
-        .iter()
-        .map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string())
-        .collect();
-    // Percent-encoded text is always a legal header value.
-    if let (false, Ok(value)) = (items.is_empty(), HeaderValue::try_from(items.join(","))) {
-        response.headers_mut().insert("x-cf-warnings", value);
-    }
-    response
 }
 
 /// Timestamps of the API have whole seconds.

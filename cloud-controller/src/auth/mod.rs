@@ -20,7 +20,7 @@ pub use caller::{Caller, USER_SCOPES, client_guid};
 pub use claims::Claims;
 pub use keys::{KeyError, generate as generate_signing_key};
 pub use password::{PASSWORD_MAX_BYTES, PasswordError, Passwords};
-pub use throttle::Throttle;
+pub use throttle::{Attempt, Throttle};
 
 use crate::state::State;
 use crate::state::auth::SigningKey;

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use cfx_process::clock::{Clock, ManualTime};
 use cfx_process::entropy::IdSource;
+use cfx_process::telemetry;
 use cfx_protocol::id::{ClusterGuid, UserGuid};
 use cfx_store::commit::{COMMIT_OPS_MAX, Commit, Op};
 use cfx_store::lease::Monotonic;
@@ -27,7 +28,9 @@ use crate::blobs::Blobs;
 use crate::cells::Observed;
 use crate::convergence::Insight;
 use crate::convergence::status::Platform;
+use crate::events::Events;
 use crate::log_cache::LogCache;
+use crate::metrics::Metrics;
 use crate::routing::Routers;
 use crate::state::auth::SigningKey;
 use crate::state::package::BlobFacts;
@@ -149,6 +152,9 @@ impl Harness {
             observed,
             blobs: Blobs::open(folder.path()).expect("opens"),
             log_cache: LogCache::default(),
+            events: Arc::new(Events::new(Metrics::register(
+                &telemetry::Metrics::default(),
+            ))),
             auth,
             settings: Arc::new(Settings {
                 apps_domain: "apps.test".to_owned(),

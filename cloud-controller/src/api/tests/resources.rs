@@ -131,6 +131,51 @@ async fn in_a_suspended_organization_only_admins_change_things() {
 }
 
 #[tokio::test]
+async fn where_operators_allow_it_users_make_their_own_organizations_and_manage_them() {
+    let harness = Harness::new().await;
+    let world = World::build(&harness).await;
+    let admin = harness.admin_token().await;
+    let outsider = harness.token_of(world.user("outsider")).await;
+    let new = json!({"name": "mine"});
+    let refused = harness
+        .post("/v3/organizations", &outsider, new.clone())
+        .await;
+    assert_eq!(refused.error().1, 10_003);
+    let on = json!({"enabled": true}).to_string();
+    let flag = "/v3/feature_flags/user_org_creation";
+    harness.send(Method::PATCH, flag, Some(&admin), &on).await;
+    let guid = harness
+        .post("/v3/organizations", &outsider, new)
+        .await
+        .guid();
+    let space = json!({"name": "s", "relationships": {"organization": {"data": {"guid": guid}}}});
+    harness.post("/v3/spaces", &outsider, space).await.guid();
+}
+
+#[tokio::test]
+async fn a_job_is_followed_by_whoever_began_it_and_by_nobody_else() {
+    let harness = Harness::new().await;
+    let world = World::build(&harness).await;
+    let manager = harness.token_of(world.user("org manager")).await;
+    let path = format!("/v3/spaces/{}", world.own.space);
+    let reply = harness
+        .send(Method::DELETE, &path, Some(&manager), "")
+        .await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let job = reply.headers["location"]
+        .trim_start_matches(ORIGIN)
+        .to_owned();
+    assert_eq!(
+        harness.get(&job, &manager).await.json()["operation"],
+        "space.delete"
+    );
+    let user = harness.token_of(world.user("org user")).await;
+    assert_eq!(harness.get(&job, &user).await.error().2, "Job not found");
+    let admin = harness.admin_token().await;
+    assert_eq!(harness.get(&job, &admin).await.status, 200);
+}
+
+#[tokio::test]
 async fn events_tell_what_was_done_newest_first() {
     let harness = Harness::new().await;
     let admin = harness.admin_token().await;

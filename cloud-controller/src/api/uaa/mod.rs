@@ -12,9 +12,11 @@ pub(super) mod login;
 pub(super) mod token;
 pub(super) mod user;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use cfx_process::http_server::PeerAddress;
 use cfx_protocol::id::UserGuid;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,7 @@ pub(super) struct UaaCall {
     caller: Caller,
     state: Arc<State>,
     token: String,
+    from: Option<IpAddr>,
     params: Vec<(String, String)>,
 }
 
@@ -68,6 +71,7 @@ impl FromRequestParts<Context> for UaaCall {
             caller,
             state,
             token,
+            from: parts.extensions.get::<PeerAddress>().map(|it| it.0.ip()),
             params,
         })
     }

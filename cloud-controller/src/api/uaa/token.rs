@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::form::Form;
 use super::{ORIGIN, UaaAnswer, UaaCall, UaaRefusal, ZONE};
 use crate::actions::session::{self, Exchange};
-use crate::actions::{Act, user};
-use crate::auth::{ACCESS_TOKEN_LIFE_S, Claims, USER_SCOPES, digest};
+use crate::actions::{Act, act, user};
+use crate::auth::{ACCESS_TOKEN_LIFE_S, Attempt, Claims, USER_SCOPES, digest};
 use crate::state::audit_event::Party;
 use crate::state::auth::Client;
 use crate::state::user::User;
@@ -72,12 +72,12 @@ pub(in crate::api) async fn revoke(call: UaaCall) -> UaaAnswer {
 async fn authenticate_client(form: &Form, state: &State) -> Result<Arc<Client>, UaaRefusal> {
     let (id, secret) = &form.client;
     let client = state.get::<Client>(id).cloned();
-    let name = format!("client {id}");
+    let attempt = Attempt::new("client", id, form.from);
     let now = form.context.clock.monotonic();
     let throttle = form.context.auth.throttle();
     let right = match client.as_ref().map(|client| &client.secret_hash) {
         Some(None) => secret.is_empty(),
-        _ if throttle.wait(&name, now).is_some() => return Err(UaaRefusal::locked()),
+        _ if throttle.wait(&attempt, now).is_some() => return Err(UaaRefusal::locked()),
         hash => {
             let hash = hash.and_then(|hash| hash.as_deref());
             form.context.auth.passwords().verify(secret, hash).await?
@@ -86,7 +86,7 @@ async fn authenticate_client(form: &Form, state: &State) -> Result<Arc<Client>, 
     match client {
         Some(client) if right => Ok(client),
         _ => {
-            throttle.failed(&name, now);
+            throttle.failed(&attempt, now);
             Err(UaaRefusal::invalid_client())
         }
     }
@@ -97,12 +97,8 @@ async fn sign_in(form: &Form, state: &State, client: &Client) -> UaaAnswer {
     let password = form.demand("password")?;
     let throttle = form.context.auth.throttle();
     let now = form.context.clock.monotonic();
-    // By name and by address: neither many guesses of one name nor one guess of many.
-    let name = format!("user {}", username.to_lowercase());
-    let address = form.from.filter(|ip| !ip.is_loopback());
-    let address = address.map(|ip| format!("address {ip}"));
-    let names = || [Some(&name), address.as_ref()].into_iter().flatten();
-    if names().any(|name| throttle.wait(name, now).is_some()) {
+    let attempt = Attempt::new("user", username, form.from);
+    if throttle.wait(&attempt, now).is_some() {
         return Err(UaaRefusal::locked());
     }
     let asked = origin_asked(form);
@@ -113,11 +109,12 @@ async fn sign_in(form: &Form, state: &State, client: &Client) -> UaaAnswer {
     let right = form.context.auth.passwords().verify(password, hash).await?;
     match found.filter(|user| right && user.active) {
         Some(user) => {
-            throttle.succeeded(&name);
+            throttle.succeeded(&attempt);
             begin_session(form, client, &user).await
         }
         None => {
-            names().for_each(|name| throttle.failed(name, now));
+            throttle.failed(&attempt, now);
+            form.context.events.sign_in_failed();
             note_failure(form, username).await?;
             Err(UaaRefusal::bad_credentials())
         }
@@ -143,6 +140,7 @@ async fn begin_session(form: &Form, client: &Client, user: &User) -> UaaAnswer {
         Ok::<_, crate::actions::Refused>(session)
     });
     let session = begun.await?;
+    form.context.events.signed_in();
     reply_to_user(form, client, user, &scopes, "password", session, &secret)
 }
 
@@ -153,16 +151,20 @@ async fn refresh(form: &Form, client: &Client) -> UaaAnswer {
         .ok_or_else(UaaRefusal::invalid_token)?;
     let session: Uuid = session.parse().map_err(|_| UaaRefusal::invalid_token())?;
     let next = form.context.ids.secret(REFRESH_SECRET_BYTES);
-    let now = form.context.clock.now();
+    let act = Act {
+        now: form.context.clock.now(),
+        ids: &form.context.ids,
+        actor: act::platform(),
+    };
     let exchanged = form.context.state.write(|draft: &mut Draft| {
         let (presented, next) = (digest(secret), digest(&next));
-        let exchange = session::exchange(draft, now, session, &client.id, &presented, next);
+        let exchange = session::exchange(draft, &act, session, &client.id, &presented, next);
         Ok::<_, crate::actions::Refused>(exchange)
     });
     let renewed = match exchanged.await? {
         Exchange::Renewed(session) => session,
         Exchange::Reused => {
-            tracing::warn!(%session, "a refresh token was used twice: its session was ended");
+            form.context.events.refresh_token_reused(session);
             return Err(UaaRefusal::invalid_token());
         }
         Exchange::Unknown => return Err(UaaRefusal::invalid_token()),

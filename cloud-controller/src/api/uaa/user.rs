@@ -14,6 +14,7 @@ use crate::actions;
 use crate::actions::user::{NewAccount, named};
 use crate::api::query::Query;
 use crate::api::response::seconds;
+use crate::auth::Attempt;
 use crate::state::user::User;
 
 /// Users of one answer, as UAA has it.
@@ -119,14 +120,14 @@ pub(in crate::api) async fn set_password(
         call.demand(&["password.write", "uaa.admin"])?;
         let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
         let old = body.0.old_password.as_deref().unwrap_or_default();
-        let name = format!("user {}", call.caller.name.to_lowercase());
+        let attempt = Attempt::new("user", &call.caller.name, call.from);
         let now = call.context.clock.monotonic();
         let throttle = call.context.auth.throttle();
-        if throttle.wait(&name, now).is_some() {
+        if throttle.wait(&attempt, now).is_some() {
             return Err(UaaRefusal::locked());
         }
         if !call.context.auth.passwords().verify(old, hash).await? {
-            throttle.failed(&name, now);
+            throttle.failed(&attempt, now);
             return Err(UaaRefusal::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
