@@ -22,4 +22,5 @@ mod tls;
 pub use config::*;
 pub use edges::{ControllerLink, EdgeError, Edges, LogSink, TableSource, TableStream};
 pub use running::{Addresses, Error, Running, start};
+pub use table::replica::{NotApplied, Replica};
 pub use tls::{Certificate, Certificates};

@@ -27,6 +27,12 @@ impl Clock {
         }))
     }
 
+    /// A clock that shows somebody else's time: the simulator's.
+    #[must_use]
+    pub fn of(time: impl Time + 'static) -> Self {
+        Self(Arc::new(time))
+    }
+
     /// A clock that moves only when told.
     #[must_use]
     pub fn manual(start: Timestamp) -> (Self, ManualTime) {

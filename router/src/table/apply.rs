@@ -52,6 +52,10 @@ impl Applier {
         self.table.token
     }
 
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The table after `frame`; none when the frame changes nothing.
     pub(crate) fn apply(&mut self, frame: RouteFrame) -> Result<Option<Arc<Table>>, ApplyError> {
         if let Some(followed) = self.token() {

@@ -5,6 +5,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod publish;
+pub(crate) mod replica;
 pub(crate) mod saved;
 pub(crate) mod sync;
 
