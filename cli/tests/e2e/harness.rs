@@ -111,10 +111,6 @@ impl Platform {
         self.folder.path().join(name)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("a running platform").id()
-    }
-
     /// End it as a power loss would.
     pub fn kill_nine(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -165,10 +161,6 @@ impl Platform {
     }
 
     /// Run `cfx` and insist on success.
-    pub fn ok(&self, arguments: &[&str]) -> String {
-        self.ok_at("home", arguments)
-    }
-
     pub fn ok_at(&self, home: &str, arguments: &[&str]) -> String {
         let output = self.cfx_at(home, arguments);
         assert!(
@@ -223,17 +215,29 @@ impl Platform {
 
     /// Containers of this platform, running or not, as the engine sees them.
     pub fn containers(&self) -> Vec<String> {
-        (1..=self.cells).flat_map(|number| self.containers_of(&format!("cell-{number}.guid"))).collect()
+        (1..=self.cells)
+            .flat_map(|number| self.containers_of(&format!("cell-{number}.guid")))
+            .collect()
     }
 
     fn containers_of(&self, guid_file: &str) -> Vec<String> {
         let guid = fs::read_to_string(self.path("data").join(guid_file)).expect("a cell's guid");
         let output = Command::new("docker")
-            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label=cfx.cell={}", guid.trim())])
+            .args([
+                "ps",
+                "--all",
+                "--quiet",
+                "--no-trunc",
+                "--filter",
+                &format!("label=cfx.cell={}", guid.trim()),
+            ])
             .output()
             .expect("docker answers");
         assert!(output.status.success(), "docker: {}", text(&output));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 

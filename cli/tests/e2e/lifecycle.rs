@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Platform, probe_app, text, wait};
+use crate::harness::{Platform, free_port, probe_app, text, wait};
 
 pub fn pushed_routed_logged_and_scaled(platform: &Platform) {
     let home = platform.space("life");
@@ -334,12 +334,13 @@ pub fn why_explains(platform: &Platform) {
     platform.wait_for_app("giant");
     let here = platform.ok_at(&home, &["why", "giant/0"]);
     assert!(here.contains("cell"), "{here}");
-    let scaled = platform.cfx_at(&home, &["scale", "giant", "-m", "900000M", "-f"]);
-    assert!(
-        text(&scaled).to_lowercase().contains("insufficient"),
-        "{}",
-        text(&scaled)
-    );
+    platform.cfx_at(&home, &["scale", "giant", "-m", "900000M", "-f"]);
+    let mut last = String::new();
+    let told = wait(Duration::from_secs(30), || {
+        last = platform.ok_at(&home, &["app", "giant"]);
+        (last.contains("insufficient resources: memory") && last.contains("0/1")).then_some(())
+    });
+    assert!(told.is_some(), "{last}");
     let nowhere = platform.ok_at(&home, &["why", "giant/0"]);
     assert!(nowhere.contains("memory"), "{nowhere}");
     platform.ok_at(&home, &["delete", "giant", "-f", "-r"]);
@@ -348,17 +349,19 @@ pub fn why_explains(platform: &Platform) {
 pub fn second_start_in_use() {
     let platform = Platform::start(1);
     let data = platform.path("data").display().to_string();
-    let second = platform.cfx(&[
+    let ports = [(); 3].map(|()| free_port().to_string());
+    let arguments = [
         "up",
         "--data",
         &data,
         "--api-port",
-        "0",
+        &ports[0],
         "--http-port",
-        "0",
+        &ports[1],
         "--https-port",
-        "0",
-    ]);
+        &ports[2],
+    ];
+    let second = platform.cfx(&arguments);
     assert!(!second.status.success(), "it must refuse");
     assert!(text(&second).contains("in use"), "{}", text(&second));
 }

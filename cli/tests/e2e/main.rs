@@ -8,6 +8,10 @@
     clippy::disallowed_methods,
     reason = "these tests run a real process in real time"
 )]
+#![allow(
+    unreachable_pub,
+    reason = "a program of several files, with nothing outside"
+)]
 #![allow(clippy::disallowed_macros, reason = "this is a test runner: it prints")]
 
 mod bad_input;

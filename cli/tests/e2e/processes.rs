@@ -26,9 +26,20 @@ pub struct Roles {
 
 impl Roles {
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("cfx-roles-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .prefix("cfx-roles-")
+            .tempdir()
+            .expect("a folder");
         let (api, internal, http) = (free_port(), free_port(), free_port());
-        let mut roles = Self { folder, api, internal, http, controller: None, router: None, cell: None };
+        let mut roles = Self {
+            folder,
+            api,
+            internal,
+            http,
+            controller: None,
+            router: None,
+            cell: None,
+        };
         roles.write_controller();
         roles.start_controller();
         roles.ok("home", &["api", &format!("http://127.0.0.1:{api}")]);
@@ -37,8 +48,17 @@ impl Roles {
         roles.router = Some(roles.serve("router"));
         roles.write_cell();
         roles.cell = Some(roles.serve("cell"));
-        let ready = wait(READY_DEADLINE, || text(&roles.cfx("home", &["cells"])).contains("ready").then_some(()));
-        assert!(ready.is_some(), "the cell joins: {}\n{}", text(&roles.cfx("home", &["cells"])), roles.logs());
+        let ready = wait(READY_DEADLINE, || {
+            text(&roles.cfx("home", &["cells"]))
+                .contains("ready")
+                .then_some(())
+        });
+        assert!(
+            ready.is_some(),
+            "the cell joins: {}\n{}",
+            text(&roles.cfx("home", &["cells"])),
+            roles.logs()
+        );
         roles
     }
 
@@ -48,7 +68,11 @@ impl Roles {
 
     pub fn start_controller(&mut self) {
         self.controller = Some(self.serve("controller"));
-        let ready = wait(READY_DEADLINE, || curl::get(self.api, "localhost", "/", &[]).ok().filter(|a| a.status == 200));
+        let ready = wait(READY_DEADLINE, || {
+            curl::get(self.api, "localhost", "/", &[])
+                .ok()
+                .filter(|a| a.status == 200)
+        });
         assert!(ready.is_some(), "the controller answers:\n{}", self.logs());
     }
 
@@ -77,7 +101,12 @@ impl Roles {
 
     fn ok(&self, home: &str, arguments: &[&str]) -> String {
         let output = self.cfx(home, arguments);
-        assert!(output.status.success(), "cfx {arguments:?}: {}\n{}", text(&output), self.logs());
+        assert!(
+            output.status.success(),
+            "cfx {arguments:?}: {}\n{}",
+            text(&output),
+            self.logs()
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -90,9 +119,18 @@ impl Roles {
     }
 
     fn serve(&self, role: &str) -> Child {
-        let log = fs::File::options().create(true).append(true).open(self.path(&format!("{role}.log"))).expect("a log");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{role}.log")))
+            .expect("a log");
         Command::new(cfx_binary())
-            .args(["serve", role, "--config", &self.path(&format!("{role}.yml")).display().to_string()])
+            .args([
+                "serve",
+                role,
+                "--config",
+                &self.path(&format!("{role}.yml")).display().to_string(),
+            ])
             .env("CFX_HOME", self.path("home"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))
@@ -137,7 +175,10 @@ impl Roles {
         let token = self.ok("home", &["cells", "join-token", "--role", role, "--json"]);
         let token: serde_json::Value = serde_json::from_str(&token).expect("JSON");
         let authority = token["authority"].as_str().expect("the authority");
-        let indented: String = authority.lines().map(|line| format!("    {line}\n")).collect();
+        let indented: String = authority
+            .lines()
+            .map(|line| format!("    {line}\n"))
+            .collect();
         format!(
             "  controllers: ['127.0.0.1:{}']\n  join-token: {}\n  authority: |\n{indented}",
             self.internal,
@@ -149,10 +190,15 @@ impl Roles {
         ["controller", "router", "cell"]
             .iter()
             .map(|role| {
-                let said = fs::read_to_string(self.path(&format!("{role}.log"))).unwrap_or_default();
-                let log = fs::read_to_string(self.path(role).join("log/cfx.log")).unwrap_or_default();
+                let said =
+                    fs::read_to_string(self.path(&format!("{role}.log"))).unwrap_or_default();
+                let log =
+                    fs::read_to_string(self.path(role).join("log/cfx.log")).unwrap_or_default();
                 let tail: Vec<_> = log.lines().rev().take(15).collect();
-                format!("--- {role}\n{said}\n{}\n", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+                format!(
+                    "--- {role}\n{said}\n{}\n",
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                )
             })
             .collect()
     }
@@ -161,8 +207,12 @@ impl Roles {
     fn remove_containers(&self) {
         let status = self.cfx("home", &["cells", "--json"]);
         let cells: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
-        let Some(guid) = cells["cells"][0]["guid"].as_str() else { return };
-        let list = format!("docker ps --all --quiet --filter label=cfx.cell={guid} | xargs --no-run-if-empty docker rm --force");
+        let Some(guid) = cells["cells"][0]["guid"].as_str() else {
+            return;
+        };
+        let list = format!(
+            "docker ps --all --quiet --filter label=cfx.cell={guid} | xargs --no-run-if-empty docker rm --force"
+        );
         drop(Command::new("sh").args(["-c", &list]).output());
     }
 }
@@ -170,7 +220,9 @@ impl Roles {
 impl Drop for Roles {
     fn drop(&mut self) {
         drop(self.cfx("home", &["delete", "alone", "-f", "-r"]));
-        drop(wait(Duration::from_secs(20), || (!text(&self.cfx("home", &["cells"])).contains("1 of")).then_some(())));
+        drop(wait(Duration::from_secs(20), || {
+            (!text(&self.cfx("home", &["cells"])).contains("1 of")).then_some(())
+        }));
         self.remove_containers();
         for child in [self.router.take(), self.cell.take(), self.controller.take()] {
             end(child, "KILL");
@@ -180,6 +232,10 @@ impl Drop for Roles {
 
 fn end(child: Option<Child>, signal: &str) {
     let Some(mut child) = child else { return };
-    drop(Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status());
+    drop(
+        Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .status(),
+    );
     drop(child.wait());
 }
