@@ -22,6 +22,9 @@ pub(crate) trait Bench: Send + Sync {
     async fn restarted(&self) -> Arc<dyn Runtime>;
     /// A fresh, small reservation on the stack `host`.
     async fn reservation(&self) -> Reservation;
+    /// Until the first process of a reserved container waits for its command. Before that it is
+    /// deaf: the kernel drops signals that a namespace's first process has not asked for.
+    async fn waits(&self, name: ContainerName);
     /// Let the app of a reserved container run and end by itself with a status.
     async fn run_to_end(&self, name: ContainerName, status: u8);
 }
@@ -101,6 +104,7 @@ async fn signals_end_what_waits(bench: &dyn Bench) {
         let reservation = bench.reservation().await;
         let name = reservation.name;
         runtime.reserve(&reservation).await.expect("reserved");
+        soon("the first process", bench.waits(name)).await;
         runtime.signal(name, signal).await.expect("signalled");
         let record = soon("the end", ended(&*runtime, name)).await;
         assert_eq!(record, status, "{signal:?}");

@@ -181,7 +181,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// Reserving a name that is there already answers with what is there.
     async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError>;
 
-    /// Send a signal to the first process, which passes TERM on to the app.
+    /// Send a signal to the first process, which passes TERM on to the app. In the moments before
+    /// that process waits for its command it hears only KILL.
     async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError>;
 
     /// How it ended; none while it runs.

@@ -168,6 +168,14 @@ impl Bench for Engine {
         self.on_host()
     }
 
+    async fn waits(&self, name: ContainerName) {
+        let volume = self.volumes.adopt(name).expect("looked").expect("there");
+        let slot = Slot::at(volume.slot);
+        while slot.attach().is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn run_to_end(&self, name: ContainerName, status: u8) {
         let volume = self.volumes.adopt(name).expect("looked").expect("there");
         let app = App::Shell(format!("exit {status}"));

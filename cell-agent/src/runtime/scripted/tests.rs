@@ -42,6 +42,8 @@ impl Bench for Script {
         reservation(number as u128 + 1)
     }
 
+    async fn waits(&self, _name: ContainerName) {}
+
     async fn run_to_end(&self, name: ContainerName, status: u8) {
         let record = ExitRecord {
             status: status.into(),
