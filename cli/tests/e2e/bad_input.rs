@@ -16,7 +16,7 @@ pub fn manifests(platform: &Platform) {
         (
             "not yaml",
             "applications:\n- name: [unclosed\n".to_owned(),
-            "manifest",
+            "not yaml",
         ),
         ("an alias bomb", bomb, "alias"),
         (
@@ -99,7 +99,7 @@ pub fn api(platform: &Platform) {
         ),
         (
             "deep JSON",
-            400,
+            422,
             send("POST", "/v3/organizations", json, deep.as_bytes()),
         ),
         (
