@@ -27,7 +27,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::events::Events;
 use crate::execute::{Executor, Told};
 use crate::hooks::Order;
-use crate::plan::{Action, BackOff, Desired, Followed, Instance, Plan, Step, Work, halt, plan};
+use crate::plan::{
+    Action, BackOff, Desired, Followed, Instance, Plan, Step, Wish, Work, halt, plan,
+};
 use crate::state_file::StateFile;
 use adopt::Judge;
 use picture::Picture;
@@ -215,7 +217,11 @@ impl Agent {
         }
         let now = self.clock.now();
         let instance = self.instances.get_mut(&step.assignment)?;
-        let order = order(instance);
+        let mut order = order(instance);
+        // Before a controller removes an instance it has taken it out of its routes, and waited for
+        // requests in flight. A change of spec is the cell's own affair.
+        let is_changed = self.desired.wish(&instance.assignment) == Wish::Changed;
+        order.is_routed = is_changed && instance.state.is_routable();
         instance.under_way = match step.action {
             Action::Arm => {
                 instance.armed = true;
@@ -359,6 +365,6 @@ pub(crate) fn order(instance: &Instance) -> Order {
         start: instance.start,
         address: instance.address,
         remains: instance.remains,
-        is_routed: instance.state.is_routable() && !instance.is_run_once(),
+        is_routed: false,
     }
 }

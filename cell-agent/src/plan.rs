@@ -79,11 +79,7 @@ pub fn plan(
     }
     for guid in desired.to_start() {
         if !actual.contains_key(&guid) {
-            plan.push(
-                guid,
-                Action::Prepare { start: 0 },
-                "the controller placed it here",
-            );
+            plan.push(guid, prepare(0), "the controller placed it here");
         }
     }
     plan
@@ -96,12 +92,9 @@ fn next_step(instance: &Instance, wish: Wish, now: Timestamp) -> Option<(Action,
         }
         (Some(_), _) => None,
         (None, Wish::Wanted) => keep(instance, now),
-        (None, Wish::Changed) if instance.state == InstanceState::Gone => Some((
-            Action::Prepare {
-                start: instance.start + 1,
-            },
-            "its spec has changed",
-        )),
+        (None, Wish::Changed) if instance.state == InstanceState::Gone => {
+            Some((prepare(instance.start + 1), "its spec has changed"))
+        }
         (None, Wish::Changed) => Some((Action::Stop, "its spec has changed")),
         (None, Wish::Removed) if instance.state == InstanceState::Gone => {
             Some((Action::Forget, "nothing of it is left"))
@@ -115,25 +108,17 @@ fn next_step(instance: &Instance, wish: Wish, now: Timestamp) -> Option<(Action,
 /// The next step of an instance that is wanted as it is.
 fn keep(instance: &Instance, now: Timestamp) -> Option<(Action, &'static str)> {
     use InstanceState as S;
-    let again = Action::Prepare {
-        start: instance.start + 1,
-    };
+    let again = prepare(instance.start + 1);
     match &instance.state {
-        S::Preparing => Some((
-            Action::Prepare {
-                start: instance.start,
-            },
-            "it is to run and is not ready yet",
-        )),
+        S::Preparing => Some((prepare(instance.start), "it is to run and is not ready yet")),
         S::Ready => Some((Action::Arm, "everything it needs is there")),
         S::Starting { .. } | S::Running { .. } if instance.ended => {
             Some((Action::Conclude, "its work has ended"))
         }
         S::Starting { .. } | S::Running { .. } => None,
-        S::Crashed {
-            next_retry_at: Some(due),
-            ..
-        } if *due <= now => Some((again, "its back-off is over")),
+        S::Crashed { next_retry_at, .. } if next_retry_at.is_some_and(|due| due <= now) => {
+            Some((again, "its back-off is over"))
+        }
         S::Crashed { .. } if instance.remains => {
             Some((Action::Clear, "it crashed and waits for its next start"))
         }
@@ -143,6 +128,10 @@ fn keep(instance: &Instance, now: Timestamp) -> Option<(Action, &'static str)> {
         S::Gone if instance.outcome.is_some() => None,
         S::Gone => Some((again, "it is wanted again")),
     }
+}
+
+fn prepare(start: u32) -> Action {
+    Action::Prepare { start }
 }
 
 fn wakes_at(instance: &Instance, wish: Wish, now: Timestamp) -> Option<Timestamp> {

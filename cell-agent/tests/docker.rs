@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use cfx_protocol::actual::{Outcome, StagedDroplet};
 use cfx_protocol::desired::{BlobRef, BuildpackRef, InstanceSpec, Root, StagingWork, Work};
 use cfx_protocol::health::HealthCheck;
-use cfx_protocol::id::{BuildGuid, BuildpackGuid, DropletGuid, PackageGuid, TaskGuid};
+use cfx_protocol::id::{BuildGuid, DropletGuid, PackageGuid, TaskGuid};
 use cfx_protocol::instance::{CrashReason, InstanceState};
 use support::controller::World;
-use support::engine::{Stage, zipped};
+use support::engine::Stage;
 use support::{limits, owner, process};
 use uuid::Uuid;
 
@@ -242,21 +242,14 @@ async fn failures_of_staging_have_the_names_of_cloud_foundry() {
     let failed = failure(stage.staged(1, undetected).await);
     assert!(failed.starts_with("NoAppDetectedError: "), "{failed}");
     let fails = |stage: &Stage, number: u128, script: &str| {
-        let guid = BuildpackGuid(Uuid::from_u128(70 + number));
-        let zip = zipped(&[
-            ("bin/detect", "#!/bin/bash\nexit 0\n"),
+        let succeed = "#!/bin/bash\nexit 0\n";
+        let fail = "#!/bin/bash\nexit 1\n";
+        let files = [
+            ("bin/detect", succeed),
             ("bin/compile", script),
-            ("bin/release", "#!/bin/bash\nexit 1\n"),
-        ]);
-        let (sha256, size_bytes) = stage.put(format!("buildpacks/{guid}"), zip);
-        BuildpackRef {
-            name: "own".to_owned(),
-            blob: BlobRef {
-                guid,
-                sha256,
-                size_bytes,
-            },
-        }
+            ("bin/release", fail),
+        ];
+        stage.buildpack_of(number, &files)
     };
     let compile = fails(&stage, 1, "#!/bin/bash\nexit 7\n");
     let release = fails(&stage, 2, "#!/bin/bash\nexit 0\n");
@@ -280,4 +273,85 @@ async fn failures_of_staging_have_the_names_of_cloud_foundry() {
     let failed = failure(stage.staged(5, damaged).await);
     assert!(failed.starts_with("StagingError: "), "{failed}");
     stage.clean(equipment).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_buildpacks_supply_and_finalize_and_the_next_staging_starts_from_the_cache() {
+    let stage = Stage::new().await;
+    let (_agent, equipment) = stage.agent().await;
+    let package = stage.package(&[(
+        "serve",
+        "#!/bin/bash\necho \"profile $FROM_PROFILE app $FROM_APP tool $(cat $DEPS_DIR/0/tool)\"\nsleep 1000\n",
+    ), (".profile", "export FROM_APP=too\n")]);
+    let supplier = stage.buildpack_of(
+        1,
+        &[(
+            "bin/supply",
+            "#!/bin/bash\n[ -f \"$2/mark\" ] && echo \"cache of $(basename \"$2\")\"\ntouch \"$2/mark\"\necho hammer > \"$3/$4/tool\"\n",
+        )],
+    );
+    let last = stage.buildpack_of(
+        2,
+        &[
+            ("bin/supply", "#!/bin/bash\necho \"last supplies $4\"\n"),
+            (
+                "bin/finalize",
+                "#!/bin/bash\necho \"finalize $4\"\necho 'export FROM_PROFILE=yes' > \"$5/set.sh\"\n",
+            ),
+            ("bin/release", "#!/bin/bash\necho '--- {default_process_types: {web: ./serve}}'\n"),
+        ],
+    );
+    let packs = vec![supplier, last];
+    let first = droplet(
+        stage
+            .staged(1, staging(package.clone(), packs.clone(), false))
+            .await,
+    );
+    assert_eq!(first.buildpacks, ["own-1", "own-2"]);
+    assert_eq!(first.process_types["web"], "./serve");
+    for text in [
+        "last supplies 1",
+        "finalize 1",
+        "Uploading complete",
+        "Exit status 0",
+    ] {
+        stage
+            .controller
+            .eventually(text, 10, logged("STG", text))
+            .await;
+    }
+    let mut again = staging(package, packs, false);
+    if let Work::Staging(work) = &mut again.work {
+        work.cache = first.cache.clone();
+    }
+    assert!(first.cache.is_some());
+    let second = droplet(stage.staged(2, again).await);
+    stage
+        .controller
+        .eventually("the cache is used", 10, logged("STG", "cache of own-1"))
+        .await;
+    assert_eq!(second.process_types, first.process_types);
+
+    let health = HealthCheck {
+        check: cfx_protocol::health::Check::Process,
+        ..HealthCheck::default()
+    };
+    stage
+        .controller
+        .assign(3, 0, app(&second, process(None, health)));
+    let told = "profile yes app too tool hammer";
+    stage
+        .controller
+        .eventually("it was launched in order", 60, logged("APP/PROC/WEB", told))
+        .await;
+    stage.clean(equipment).await;
+}
+
+fn logged(source: &'static str, text: &'static str) -> impl Fn(&World) -> Option<()> {
+    move |world| {
+        let said = |line: &&cfx_protocol::telemetry::LogEnvelope| {
+            line.source_type == source && String::from_utf8_lossy(&line.payload).contains(text)
+        };
+        world.logs.iter().find(said).map(drop)
+    }
 }

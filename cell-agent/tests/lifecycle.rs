@@ -182,6 +182,30 @@ async fn an_instance_that_ignores_term_is_killed_after_its_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assignment_with_another_spec_is_stopped_and_started_anew() {
+    let stage = Stage::new().await;
+    let _agent = stage.agent().await;
+    let controller = &stage.controller;
+    let guid = controller.assign(1, 0, web(SERVER));
+    controller.eventually("it runs", 20, running(guid)).await;
+    let mut changed = web(SERVER);
+    changed.env.insert("COLOUR".to_owned(), "green".to_owned());
+    assert_eq!(controller.assign(1, 0, changed), guid);
+    controller
+        .eventually("its second start runs", 20, |world| {
+            let report = world.instances.get(&guid)?;
+            let runs = matches!(report.state, InstanceState::Running { .. });
+            (runs && report.starts == 1).then_some(())
+        })
+        .await;
+    assert_eq!(stage.runtime.names(), [guid.instance(1)]);
+    assert!(
+        controller.world.lock().crashes.is_empty(),
+        "a change is no crash"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_agent_restarts_no_app_and_finds_those_that_ended_meanwhile() {
     let stage = Stage::new().await;
     let agent = stage.agent().await;

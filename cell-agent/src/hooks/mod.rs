@@ -63,7 +63,7 @@ pub struct Order {
     pub address: Option<Address>,
     /// Something of this start or the one before may be on the machine.
     pub remains: bool,
-    /// Routers may be sending it requests.
+    /// Routers may be sending it requests when it is stopped.
     pub is_routed: bool,
 }
 

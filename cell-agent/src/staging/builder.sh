@@ -55,7 +55,14 @@ else
 fi
 
 pack=$packs/$final
-if [ -x "$pack/bin/finalize" ] && [ "$final" -gt 0 -o ! -x "$pack/bin/compile" ] && [ "$mode" = named ]; then
+# Behind others a buildpack finalizes; alone it compiles, which spares the app the deps folder.
+finalizes() {
+  [ -x "$pack/bin/finalize" ] || return 1
+  [ ! -x "$pack/bin/compile" ] && return 0
+  [ "$mode" = named ] && [ "$final" -gt 0 ]
+}
+
+if finalizes; then
   if [ -x "$pack/bin/supply" ]; then
     supply "$final" || { echo "Failed to run all supply scripts"; exit 225; }
   fi

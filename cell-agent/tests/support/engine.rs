@@ -112,6 +112,21 @@ impl Stage {
         }
     }
 
+    /// A buildpack made by hand.
+    pub fn buildpack_of(&self, number: u128, files: &[(&str, &str)]) -> BuildpackRef {
+        let guid = BuildpackGuid(Uuid::from_u128(70 + number));
+        let (sha256, size_bytes) = self.put(format!("buildpacks/{guid}"), zipped(files));
+        let blob = BlobRef {
+            guid,
+            sha256,
+            size_bytes,
+        };
+        BuildpackRef {
+            name: format!("own-{number}"),
+            blob,
+        }
+    }
+
     pub async fn staged(&self, guid: u128, spec: InstanceSpec) -> Outcome {
         let guid = self.controller.assign(guid, 0, spec);
         let outcome = |world: &World| world.instances.get(&guid)?.outcome.clone();
