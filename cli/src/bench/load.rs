@@ -88,7 +88,7 @@ fn length_of(buffer: &[u8]) -> std::io::Result<Option<usize>> {
         return Ok(None);
     };
     let head = std::str::from_utf8(&buffer[..end]).map_err(|_| bad("not text"))?;
-    if !head.starts_with("HTTP/1.1 200") {
+    if !head.starts_with("HTTP/1.1 200") && !head.starts_with("HTTP/1.0 200") {
         return Err(bad("not a 200"));
     }
     let length = head.lines().find_map(|line| {
@@ -112,6 +112,8 @@ mod tests {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
         assert_eq!(length_of(head).expect("fine"), Some(head.len() + 5));
         assert_eq!(length_of(&head[..20]).expect("fine"), None);
+        let old = b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(length_of(old).expect("fine"), Some(old.len()));
         assert!(length_of(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").is_err());
         assert!(length_of(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }

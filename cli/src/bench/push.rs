@@ -21,7 +21,7 @@ const SERVER: &str = "python3 -m http.server";
 /// Between two looks whether it answers.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest that one round may take.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(300);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the floor's container sees of the machine: what the `host` stack offers too.
 const BINDS: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"];
 
@@ -29,15 +29,9 @@ pub(super) async fn bench(context: &Context, args: &BenchPushArgs) -> Outcome {
     let space = context.in_space()?;
     let folder = app_folder()?;
     let image = FloorImage::make().await?;
-    let (mut pushes, mut floors) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        let name = format!("round {round} of {}", args.rounds);
-        let progress = context.terminal.progress(&name);
-        floors.push(image.run(context, folder.path()).await?);
-        pushes.push(push(context, &space, folder.path()).await?);
-        drop(progress);
-    }
+    let measured = rounds(context, &space, &image, folder.path(), args.rounds).await;
     image.remove().await?;
+    let (pushes, floors) = measured?;
     let reading = Reading::new(
         "push",
         "push of a small app to its first answer through the router",
@@ -47,6 +41,25 @@ pub(super) async fn bench(context: &Context, args: &BenchPushArgs) -> Outcome {
         floors,
     );
     show(context, &[reading], args.json)
+}
+
+/// Seconds of each push, and of each floor.
+async fn rounds(
+    context: &Context,
+    space: &InSpace,
+    image: &FloorImage,
+    folder: &Path,
+    rounds: u32,
+) -> Outcome<(Vec<f64>, Vec<f64>)> {
+    let (mut pushes, mut floors) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let _progress = context
+            .terminal
+            .progress(&format!("round {round} of {rounds}"));
+        floors.push(image.run(context, folder).await?);
+        pushes.push(push(context, space, folder).await?);
+    }
+    Ok((pushes, floors))
 }
 
 fn app_folder() -> Outcome<tempfile::TempDir> {

@@ -271,6 +271,9 @@ fn instance_row(context: &Context, instance: &Stats, now: Timestamp) -> [String;
 }
 
 fn since(instance: &Stats, now: Timestamp) -> String {
+    if instance.state == "DOWN" {
+        return String::new();
+    }
     let uptime = instance.uptime.and_then(|s| i64::try_from(s).ok());
     let started = uptime.and_then(|s| Timestamp::from_second(now.as_second() - s).ok());
     started.map(seconds).unwrap_or_default()

@@ -81,7 +81,8 @@ pub(crate) fn apply(
         if let Some(path) = &app.path
             && path.is_relative()
         {
-            app.path = Some(folder.join(path));
+            // Component by component: `folder/.` is `folder`.
+            app.path = Some(folder.join(path).components().collect());
         }
     }
     if let [app] = manifest.apps.as_mut_slice() {
