@@ -329,6 +329,94 @@ async fn a_controller_that_forgot_stops_nothing_until_it_says_so_twice() {
     );
 }
 
+fn damage(stage: &Stage, folders: &[&str]) {
+    for folder in folders {
+        let folder = stage.state().join(folder);
+        for entry in std::fs::read_dir(folder).expect("there").flatten() {
+            std::fs::write(entry.path(), b"garbage").expect("damaged");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_known_again_from_its_own_container_without_any_controller() {
+    let stage = Stage::new().await;
+    let agent = stage.agent().await;
+    let controller = &stage.controller;
+    let guid = controller.assign(1, 0, web(SERVER));
+    controller.eventually("it runs", 20, running(guid)).await;
+    agent.end().await;
+    controller.stop();
+    damage(&stage, &["instances"]);
+    let agent = stage.agent().await;
+    let mut picture = agent.running.as_ref().expect("running").picture.clone();
+    let is_running = |one: &cfx_protocol::actual::InstanceReport| {
+        matches!(one.state, InstanceState::Running { .. }) && one.starts == 0
+    };
+    let known = picture.wait_for(|picture| picture.reports.iter().any(is_running));
+    let known = tokio::time::timeout(Duration::from_secs(20), known).await;
+    assert!(known.expect("in time").is_ok(), "the agent has ended");
+    assert_eq!(stage.runtime.names(), [guid.instance(0)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_of_nobody_is_ended_after_two_snapshots_that_do_not_name_it() {
+    let mut stage = Stage::new().await;
+    let agent = stage.agent().await;
+    let guid = stage.controller.assign(1, 0, web(SERVER));
+    stage
+        .controller
+        .eventually("it runs", 20, running(guid))
+        .await;
+    agent.end().await;
+    stage.controller.stop();
+    damage(&stage, &["instances", "specs"]);
+    std::fs::remove_file(stage.state().join("desired")).expect("removed");
+    let newer = stage.controller.token(2, 1);
+    stage.controller.forget_all(newer);
+    let agent = stage.agent().await;
+    let mut picture = agent.running.as_ref().expect("running").picture.clone();
+    let stray = picture.wait_for(|picture| picture.has_strays);
+    let stray = tokio::time::timeout(Duration::from_secs(20), stray).await;
+    assert!(stray.expect("in time").is_ok(), "the agent has ended");
+    assert_eq!(
+        stage.runtime.running(),
+        [guid.instance(0)],
+        "nobody answers"
+    );
+    stage.controller.restart().await;
+    let runtime = stage.runtime.clone();
+    let ended = |_: &World| runtime.names().is_empty().then_some(());
+    stage.controller.eventually("it is ended", 30, ended).await;
+    let streams = stage.controller.world.lock().streams;
+    assert!(streams >= 3, "one snapshot was enough");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draining_cell_says_so_takes_nothing_and_is_empty_in_the_end() {
+    let stage = Stage::new().await;
+    let agent = stage.agent().await;
+    let controller = &stage.controller;
+    let old = controller.assign(1, 0, web(SERVER));
+    controller.eventually("it runs", 20, running(old)).await;
+    let drain = agent.running.as_ref().expect("running").drain.clone();
+    drain.begin().await;
+    let told = |world: &World| world.last_report.as_ref()?.draining.then_some(());
+    controller.eventually("it is told", 20, told).await;
+    let new = controller.assign(2, 0, web(SERVER));
+    controller.remove(old);
+    controller
+        .eventually("the old one is gone", 20, gone(old))
+        .await;
+    assert!(stage.runtime.names().is_empty(), "it took something new");
+    let emptied = tokio::time::timeout(Duration::from_secs(20), drain.emptied());
+    emptied.await.expect("empty");
+    drain.end().await;
+    controller
+        .eventually("it takes work again", 20, running(new))
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_state_file_stops_nothing_and_is_rebuilt_from_what_runs() {
     let stage = Stage::new().await;
@@ -341,14 +429,7 @@ async fn a_damaged_state_file_stops_nothing_and_is_rebuilt_from_what_runs() {
         !support::holds(&stage.state(), b"hunter2-in-the-env"),
         "the environment is on disk in clear"
     );
-    for folder in ["instances", "specs"] {
-        for entry in std::fs::read_dir(stage.state().join(folder))
-            .expect("there")
-            .flatten()
-        {
-            std::fs::write(entry.path(), b"garbage").expect("damaged");
-        }
-    }
+    damage(&stage, &["instances", "specs"]);
     std::fs::write(stage.state().join("desired"), b"cfx1 00\n{}").expect("damaged");
     controller.world.lock().instances.clear();
     let _agent = stage.agent().await;
