@@ -14,7 +14,7 @@ use crate::actions::{Act, Refused, act, retention, user};
 use crate::auth::{Auth, KeyError, PasswordError, generate_signing_key};
 use crate::blobs::Blobs;
 use crate::state::package::BlobFacts;
-use crate::state::{StateHandle, WriteError};
+use crate::state::{State, StateHandle, WriteError};
 
 /// Random bytes of a generated password: 32 hexadecimal digits.
 const PASSWORD_BYTES: usize = 16;
@@ -79,18 +79,7 @@ pub async fn run(
 ) -> Result<Bootstrapped, BootstrapError> {
     let now = clock.now();
     let snapshot = state.read();
-    let admin = user::named(&snapshot, bootstrap::ADMIN, "uaa");
-    let admin_password = match (admin, wishes.admin_password) {
-        (None, None) => Some(ids.secret(PASSWORD_BYTES)),
-        (None, wished) => wished,
-        (Some(_), None) => None,
-        // Setting it anew would sign everybody out.
-        (Some(admin), Some(wished)) => {
-            let hash = admin.password_hash.as_deref();
-            let is_set = auth.passwords().verify(&wished, hash).await?;
-            (!is_set).then_some(wished)
-        }
-    };
+    let admin_password = new_password(&snapshot, ids, auth, wishes.admin_password).await?;
     let admin_password_hash = match &admin_password {
         Some(password) => Some(auth.passwords().hash(password, ids).await?),
         None => None,
@@ -114,6 +103,27 @@ pub async fn run(
         .write(|draft| bootstrap::bootstrap(draft, &act, means))
         .await?;
     Ok(Bootstrapped { admin_password })
+}
+
+/// The password to set: none when there is nothing to change.
+async fn new_password(
+    state: &State,
+    ids: &IdSource,
+    auth: &Auth,
+    wished: Option<String>,
+) -> Result<Option<String>, PasswordError> {
+    let admin = user::named(state, bootstrap::ADMIN, "uaa");
+    Ok(match (admin, wished) {
+        (None, None) => Some(ids.secret(PASSWORD_BYTES)),
+        (None, wished) => wished,
+        (Some(_), None) => None,
+        // Setting it anew would sign everybody out.
+        (Some(admin), Some(wished)) => {
+            let hash = admin.password_hash.as_deref();
+            let is_set = auth.passwords().verify(&wished, hash).await?;
+            (!is_set).then_some(wished)
+        }
+    })
 }
 
 fn keep_buildpacks(blobs: &Blobs) -> io::Result<Vec<(String, BlobFacts)>> {
@@ -151,19 +161,4 @@ fn archive(buildpack: &str) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_system_buildpack_is_whole_and_its_archive_always_the_same() {
-        for name in SYSTEM_BUILDPACKS {
-            let bytes = archive(name).expect("packs");
-            assert_eq!(bytes, archive(name).expect("packs again"));
-            let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).expect("a zip");
-            for script in ["bin/detect", "bin/release"] {
-                let file = zip.by_name(script).expect(script);
-                assert_eq!(file.unix_mode().map(|mode| mode & 0o777), Some(FILE_MODE));
-            }
-        }
-    }
-}
+mod tests;

@@ -27,15 +27,11 @@ pub fn create(
     new: NewBuildpack,
 ) -> Result<Arc<Buildpack>, Refused> {
     name::check(&new.name)?;
-    if new
-        .lifecycle
-        .as_deref()
-        .is_some_and(|lifecycle| lifecycle != "buildpack")
-    {
+    let lifecycle = new.lifecycle.as_deref().unwrap_or("buildpack");
+    if lifecycle != "buildpack" {
         return Err(Refused::unprocessable("Lifecycle must be 'buildpack'"));
     }
-    let count = draft.all::<Buildpack>().count();
-    if count >= BUILDPACKS_MAX {
+    if draft.all::<Buildpack>().count() >= BUILDPACKS_MAX {
         return Err(Refused::Unprocessable(format!(
             "There may be {BUILDPACKS_MAX} buildpacks; delete one first"
         )));

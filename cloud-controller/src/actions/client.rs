@@ -6,7 +6,7 @@ use cfx_protocol::uaa::NewOauthClient;
 use serde_json::json;
 
 use super::deletion::{Budget, Progress};
-use super::{Act, Refused, name, role, user};
+use super::{Act, Refused, limits, name, role, user};
 use crate::auth::client_guid;
 use crate::state::Draft;
 use crate::state::auth::{Client, RefreshToken};
@@ -32,37 +32,42 @@ pub fn create(
             new.client_id
         )));
     }
-    let unknown = new
-        .authorized_grant_types
-        .iter()
-        .find(|grant| !GRANT_TYPES.contains(&grant.as_str()));
-    if let Some(grant) = unknown {
-        return Err(Refused::Unprocessable(format!(
-            "{grant} is not a grant type here; use {}",
-            GRANT_TYPES.join(", ")
-        )));
-    }
-    for list in [&new.scope, &new.authorities] {
-        if list.len() > SCOPES_MAX {
-            return Err(Refused::Unprocessable(format!(
-                "A client may have {SCOPES_MAX} scopes and as many authorities"
-            )));
-        }
-        for scope in list {
-            name::check(scope)?;
-        }
-    }
-    let made = draft.put(Client {
+    check_grant_types(&new.authorized_grant_types)?;
+    check_scopes(&new.scope)?;
+    check_scopes(&new.authorities)?;
+    let made = Client {
         id: new.client_id,
         secret_hash: Some(secret_hash),
         grant_types: new.authorized_grant_types.into_iter().collect(),
         scopes: new.scope.into_iter().collect(),
         authorities: new.authorities.into_iter().collect(),
         created_at: act.now,
-    });
+    };
+    limits::check_fits(&made, "Scopes and authorities")?;
+    let made = draft.put(made);
     let data = json!({ "client": made.id, "authorities": made.authorities });
     user::record(draft, act, client_guid(&made.id), "client_create", data);
     Ok(made)
+}
+
+fn check_grant_types(grants: &[String]) -> Result<(), Refused> {
+    let known = |grant: &String| GRANT_TYPES.contains(&grant.as_str());
+    match grants.iter().find(|grant| !known(grant)) {
+        None => Ok(()),
+        Some(grant) => Err(Refused::Unprocessable(format!(
+            "{grant} is not a grant type here; use {}",
+            GRANT_TYPES.join(", ")
+        ))),
+    }
+}
+
+fn check_scopes(scopes: &[String]) -> Result<(), Refused> {
+    if scopes.len() > SCOPES_MAX {
+        return Err(Refused::Unprocessable(format!(
+            "A client may have {SCOPES_MAX} scopes and as many authorities"
+        )));
+    }
+    scopes.iter().try_for_each(|scope| name::check(scope))
 }
 
 /// The client with its roles and with the sessions that began through it, some at a time.

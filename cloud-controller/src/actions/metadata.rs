@@ -41,20 +41,17 @@ pub fn apply(meta: &mut Meta, patch: Option<MetadataPatch>) -> Result<(), Refuse
             Some(value) => drop(annotations.insert(key, value)),
         }
     }
-    if labels.len() > LABELS_MAX {
-        return Err(refuse(
-            "label",
-            &format!("there may be {LABELS_MAX} of them"),
-        ));
-    }
-    if annotations.len() > ANNOTATIONS_MAX {
-        return Err(refuse(
-            "annotation",
-            &format!("there may be {ANNOTATIONS_MAX} of them"),
-        ));
-    }
+    check_count("label", labels.len(), LABELS_MAX)?;
+    check_count("annotation", annotations.len(), ANNOTATIONS_MAX)?;
     meta.labels = labels;
     meta.annotations = annotations;
+    Ok(())
+}
+
+fn check_count(what: &str, count: usize, max: usize) -> Result<(), Refused> {
+    if count > max {
+        return Err(refuse(what, &format!("there may be {max} of them")));
+    }
     Ok(())
 }
 

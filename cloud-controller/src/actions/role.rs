@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cfx_protocol::id::{OrgGuid, RoleGuid, UserGuid};
+use cfx_protocol::id::{OrgGuid, RoleGuid, SpaceGuid, UserGuid};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,16 +42,7 @@ pub fn grant(
         )));
     }
     if let RoleTarget::Space(space) = target {
-        let space = draft
-            .get::<Space>(&space)
-            .ok_or(Refused::NotFound("Space"))?;
-        let organization = RoleTarget::Organization(space.organization);
-        if !holds(draft, user, |held| held.target == organization) {
-            return Err(Refused::unprocessable(
-                "Users cannot be assigned roles in a space if they do not have a role in that \
-                 space's organization.",
-            ));
-        }
+        demand_role_in_organization_of(draft, user, space)?;
     }
     if draft.get::<User>(&user).is_some() {
         draft.update::<User>(&user, |user| user.in_cloud_controller = true);
@@ -65,6 +56,23 @@ pub fn grant(
     });
     record(draft, act, &made, &username, "add");
     Ok(made)
+}
+
+fn demand_role_in_organization_of(
+    state: &State,
+    user: UserGuid,
+    space: SpaceGuid,
+) -> Result<(), Refused> {
+    let space = state.get::<Space>(&space);
+    let space = space.ok_or(Refused::NotFound("Space"))?;
+    let organization = RoleTarget::Organization(space.organization);
+    if holds(state, user, |held| held.target == organization) {
+        return Ok(());
+    }
+    Err(Refused::unprocessable(
+        "Users cannot be assigned roles in a space if they do not have a role in that space's \
+         organization.",
+    ))
 }
 
 pub fn revoke(draft: &mut Draft, act: &Act<'_>, guid: RoleGuid) -> Result<(), Refused> {

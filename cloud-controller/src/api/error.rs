@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use cfx_protocol::v3::error::{ErrorList, V3Error};
+use cfx_store::commit::CommitError;
 use http::StatusCode;
 
 use crate::actions::Refused;
@@ -167,6 +168,10 @@ impl<E: Into<ApiError>> From<WriteError<E>> for ApiError {
     fn from(error: WriteError<E>) -> Self {
         match error {
             WriteError::Action(refused) => refused.into(),
+            WriteError::Store(CommitError::Limit(limit)) => Self {
+                inside: Some(limit.to_string()),
+                ..Self::unprocessable("The request asks for too much at once: make it smaller.")
+            },
             WriteError::Store(error) => Self::unavailable(
                 "The change could not be stored; nothing of it happened. Try again.",
                 error,

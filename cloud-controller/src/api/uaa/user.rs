@@ -62,30 +62,12 @@ pub(in crate::api) async fn create(call: UaaCall, body: UaaBody<NewScimUser>) ->
             new.user_name
         )));
     }
-    let password_hash = match new.password.filter(|password| !password.is_empty()) {
-        Some(password) if origin == ORIGIN => {
-            let passwords = call.context.auth.passwords();
-            Some(passwords.hash(&password, &call.context.ids).await?)
-        }
-        Some(_) => None,
-        None if origin == ORIGIN => {
-            return Err(UaaRefusal::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_password",
-                "A password is needed for a user of this origin",
-            ));
-        }
-        None => None,
-    };
+    let email = new.emails.into_iter().next().map(|email| email.value);
     let account = NewAccount {
-        email: new
-            .emails
-            .first()
-            .map(|email| email.value.clone())
-            .unwrap_or_default(),
+        password_hash: hash_of(&call, &origin, new.password).await?,
+        email: email.unwrap_or_default(),
         username: new.user_name,
         origin,
-        password_hash,
         given_name: new.name.given_name,
         family_name: new.name.family_name,
     };
@@ -96,6 +78,27 @@ pub(in crate::api) async fn create(call: UaaCall, body: UaaBody<NewScimUser>) ->
         .write(|draft| actions::user::create(draft, &act, account));
     let made = made.await?;
     Ok((StatusCode::CREATED, Json(present(&made))).into_response())
+}
+
+/// Only passwords of our own users are kept, and each of those needs one.
+async fn hash_of(
+    call: &UaaCall,
+    origin: &str,
+    password: Option<String>,
+) -> Result<Option<String>, UaaRefusal> {
+    if origin != ORIGIN {
+        return Ok(None);
+    }
+    let password = password.filter(|password| !password.is_empty());
+    let password = password.ok_or_else(|| {
+        UaaRefusal::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_password",
+            "A password is needed for a user of this origin",
+        )
+    })?;
+    let passwords = call.context.auth.passwords();
+    Ok(Some(passwords.hash(&password, &call.context.ids).await?))
 }
 
 pub(in crate::api) async fn delete(call: UaaCall) -> UaaAnswer {
