@@ -138,6 +138,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         ),
         None => None,
     };
+    let budget = Budget::new(config.log_cpu_millicores, edges.clock.monotonic());
     let (picture, looker) = watch::channel(Arc::new(Picture::default()));
     let cell = Cell {
         config,
@@ -146,6 +147,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         supervisor,
         events,
         outbox,
+        budget: Arc::new(budget),
         tools,
         machine,
     };
@@ -205,6 +207,7 @@ struct Cell {
     supervisor: Supervisor,
     events: Events,
     outbox: Outbox,
+    budget: Arc<Budget>,
     tools: Tools,
     machine: Machine,
 }
@@ -224,14 +227,13 @@ impl Cell {
         looker: &watch::Receiver<Arc<Picture>>,
     ) -> mpsc::Sender<Message> {
         let clock = &self.edges.clock;
-        let budget = Budget::new(self.config.log_cpu_millicores, clock.monotonic());
         let (executor, news) = Executor::new(execute::Parts {
             tools: self.tools.clone(),
             timing: self.config.timing,
             cell_name: self.config.name.clone(),
             events: self.events.clone(),
             outbox: self.outbox.clone(),
-            budget: Arc::new(budget),
+            budget: self.budget.clone(),
             supervisor: self.supervisor.clone(),
         });
         let (messages, receiver) = mpsc::channel(MESSAGES_MAX);
@@ -294,6 +296,7 @@ impl Cell {
         let shipper = link::Shipper {
             client: client.clone(),
             outbox: self.outbox.clone(),
+            budget: self.budget.clone(),
             events: self.events.clone(),
             clock: clock.clone(),
             ids: ids.clone(),

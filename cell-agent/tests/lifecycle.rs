@@ -34,12 +34,18 @@ fn logged(source: &'static str, text: &'static str) -> impl Fn(&World) -> Option
 }
 
 async fn get(address: std::net::SocketAddr) -> String {
+    get_path(address, "/").await
+}
+
+async fn get_path(address: std::net::SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address)
         .await
         .expect("connected");
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
         .await
         .expect("sent");
     let mut answer = String::new();
@@ -80,6 +86,41 @@ async fn an_instance_starts_answers_is_measured_and_stops_without_a_trace() {
     assert!(stage.runtime.names().is_empty());
     assert_eq!((stage.ground.leased(), stage.ground.volume_count()), (0, 0));
     agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_metrics_are_shown_and_a_runtime_that_hangs_is_told() {
+    let stage = Stage::new().await;
+    let mut config = stage.config();
+    config.admin = Some(([127, 0, 0, 1], 0).into());
+    let agent = stage.agent_with(config).await;
+    let admin = agent
+        .running
+        .as_ref()
+        .expect("running")
+        .admin
+        .expect("listening");
+    let guid = stage.controller.assign(1, 0, web(SERVER));
+    stage
+        .controller
+        .eventually("it runs", 20, running(guid))
+        .await;
+    assert!(get_path(admin, "/healthz").await.contains(" 200 "));
+    let metrics = get_path(admin, "/metrics").await;
+    assert!(metrics.contains("cfx_cell_starts_total 1"), "{metrics}");
+    assert!(
+        metrics.contains("cfx_cell_instances_running 1"),
+        "{metrics}"
+    );
+    *stage.runtime.answers.lock() = false;
+    let told = |world: &World| (!world.last_report.as_ref()?.healthy).then_some(());
+    stage.controller.eventually("it is told", 20, told).await;
+    assert!(get_path(admin, "/healthz").await.contains(" 503 "));
+    assert_eq!(
+        stage.runtime.running(),
+        [guid.instance(0)],
+        "what runs goes on"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! Ships log lines in batches, and each batch until it is taken.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
@@ -13,11 +15,14 @@ use super::{REDIAL_FIRST, REDIAL_MAX};
 use crate::events::Events;
 use crate::hooks::told;
 use crate::logs::Outbox;
+use crate::logs::budget::Budget;
 
 #[derive(Debug)]
 pub struct Shipper {
     pub client: InternalClient,
     pub outbox: Outbox,
+    /// Shared with the readers: a flood must not cost more here than it costs there.
+    pub budget: Arc<Budget>,
     pub events: Events,
     pub clock: Clock,
     pub ids: IdSource,
@@ -29,7 +34,7 @@ impl Shipper {
         let mut told_lost = 0;
         loop {
             let batch = self.outbox.batch().await;
-            let body = body(&batch);
+            let body = self.body(&batch).await;
             loop {
                 let path = format!("{PREFIX}/logs");
                 let sent = self
@@ -53,15 +58,19 @@ impl Shipper {
             told_lost = lost;
         }
     }
-}
 
-fn body(batch: &[LogEnvelope]) -> Bytes {
-    let mut body = BytesMut::new();
-    for envelope in batch {
-        // An envelope has nothing in it that JSON could refuse.
-        if let Ok(line) = ndjson::line(envelope) {
-            body.extend_from_slice(&line);
+    async fn body(&self, batch: &[LogEnvelope]) -> Bytes {
+        let began = self.clock.monotonic();
+        let mut body = BytesMut::new();
+        for envelope in batch {
+            // An envelope has nothing in it that JSON could refuse.
+            if let Ok(line) = ndjson::line(envelope) {
+                body.extend_from_slice(&line);
+            }
         }
+        let now = self.clock.monotonic();
+        let pause = self.budget.charge(now.saturating_sub(began), now);
+        self.clock.sleep(pause).await;
+        body.freeze()
     }
-    body.freeze()
 }

@@ -1,5 +1,5 @@
-//! The CPU that reading loud logs may cost. Past it the readers pause, their pipes fill, and the
-//! writers wait; quiet instances are not charged and never pause.
+//! The CPU that loud logs may cost, read and shipped together. Past it readers and shipper pause, the
+//! pipes fill, and the writers wait; readers of quiet instances are not charged and never pause.
 
 use std::time::Duration;
 
