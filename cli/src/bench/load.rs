@@ -15,6 +15,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Largest answer the generator takes, bytes.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// Time that one question has when it is asked whether anybody answers.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that connections have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -56,29 +58,48 @@ pub(super) async fn run(load: Load<'_>, clock: &Clock) -> Outcome<u64> {
     }
 }
 
+/// Ask once on a connection of its own: is the answer a 200?
+pub(super) async fn answers(address: SocketAddr, host: &str) -> bool {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        exchange(&mut stream, &request, &mut Vec::new()).await
+    };
+    matches!(
+        tokio::time::timeout(PROBE_TIMEOUT, asking).await,
+        Ok(Ok(()))
+    )
+}
+
 /// Ask for ever.
 async fn ask(address: SocketAddr, request: &str, answered: &AtomicU64) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(ANSWER_MAX_BYTES);
     loop {
-        stream.write_all(request.as_bytes()).await?;
-        buffer.clear();
-        let whole = loop {
-            if stream.read_buf(&mut buffer).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some(whole) = length_of(&buffer)? {
-                break whole;
-            }
-        };
-        while buffer.len() < whole {
-            if stream.read_buf(&mut buffer).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-        }
+        exchange(&mut stream, request, &mut buffer).await?;
         answered.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// One request, one whole answer.
+async fn exchange(
+    stream: &mut TcpStream,
+    request: &str,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    stream.write_all(request.as_bytes()).await?;
+    buffer.clear();
+    let mut whole = None;
+    while whole.is_none_or(|whole| buffer.len() < whole) {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if whole.is_none() {
+            whole = length_of(buffer)?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of the whole answer, once its head is there.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::process::Command;
 
-use super::load::{self, Load};
+use super::load;
 use super::{Reading, show};
 use crate::args::{Args, BenchPushArgs};
 use crate::client::resource::Route;
@@ -120,17 +120,11 @@ async fn quietly(context: &Context, words: &[&str]) -> Outcome {
 
 /// Until a 200 comes.
 async fn answers(context: &Context, host: &str, port: u16) -> Outcome {
-    let load = Load {
-        address: ([127, 0, 0, 1], port).into(),
-        host,
-        connections: 1,
-        duration: LOOK,
-    };
+    let address = ([127, 0, 0, 1], port).into();
     let asking = async {
-        while !load::run(load, &context.clock)
-            .await
-            .is_ok_and(|count| count > 0)
-        {}
+        while !load::answers(address, host).await {
+            context.clock.sleep(LOOK).await;
+        }
     };
     tokio::time::timeout(ROUND_TIMEOUT, asking)
         .await
