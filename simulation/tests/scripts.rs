@@ -5,9 +5,17 @@ use std::process::Command;
 
 fn run(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let output = Command::new("bash").arg(script).current_dir(root).output().expect("bash runs");
+    let output = Command::new("bash")
+        .arg(script)
+        .current_dir(root)
+        .output()
+        .expect("bash runs");
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&said));
+    assert!(
+        output.status.success(),
+        "{script} failed:\n{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 #[test]
