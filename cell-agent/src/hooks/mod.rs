@@ -245,4 +245,32 @@ pub fn told(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot do it")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the disk is full")]
+    struct Inner;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_none_of_them_twice() {
+        assert_eq!(told(&Outer(Inner)), "cannot do it: the disk is full");
+        assert_eq!(
+            told(&HookError::EndedEarly(7)),
+            HookError::EndedEarly(7).to_string()
+        );
+        let detail = "the disk is full".to_owned();
+        let ground = GroundError {
+            action: "do it",
+            detail,
+        };
+        assert_eq!(
+            told(&HookError::Ground(ground)),
+            "cannot do it: the disk is full"
+        );
+    }
+}
