@@ -163,6 +163,11 @@ impl Running {
         tokio::time::timeout(deadline, wait).await.is_ok()
     }
 
+    /// Resolves when it is to end: the shutdown was requested, or a task that must not end has.
+    pub async fn ending(&self) {
+        self.supervisor.shutdown().requested().await;
+    }
+
     /// Wait for the end that the shutdown asks for, and let go of the store.
     pub async fn ended(self) -> Result<(), StoreError> {
         self.supervisor.shutdown().requested().await;
@@ -338,7 +343,6 @@ impl Parts {
             state: self.state.clone(),
             blobs: self.blobs.clone(),
             clock: edges.clock.clone(),
-            ids: edges.ids.clone(),
         }
     }
 

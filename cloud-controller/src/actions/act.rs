@@ -1,6 +1,8 @@
 //! What every action is told: the time, where ids come from, and who acts. And the one way to
 //! leave an audit event, in the same commit as what it tells of.
 
+use std::time::Duration;
+
 use cfx_process::entropy::IdSource;
 use cfx_protocol::id::{EventGuid, OrgGuid, SpaceGuid};
 use jiff::Timestamp;
@@ -66,6 +68,8 @@ impl Target {
 impl Act<'_> {
     /// Leave an audit event. `data` must not hold secrets.
     pub fn record(&self, draft: &mut Draft, kind: &str, target: Target, data: Value) {
+        // Events of one act keep their order, for those who list them by time.
+        let order = Duration::from_nanos(draft.changed() as u64);
         draft.put(AuditEvent {
             guid: self.ids.guid::<EventGuid>(),
             kind: kind.to_owned(),
@@ -74,7 +78,7 @@ impl Act<'_> {
             data,
             space: target.space,
             organization: target.organization,
-            created_at: self.now,
+            created_at: self.now.checked_add(order).unwrap_or(self.now),
         });
     }
 }

@@ -292,3 +292,6 @@ pub(super) fn touched(meta: &Meta, act: &Act<'_>) -> Meta {
         ..meta.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

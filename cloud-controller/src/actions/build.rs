@@ -305,3 +305,6 @@ fn chosen_lifecycle(
     }
     Ok(chosen)
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,6 @@ where
     }
     Progress::Done
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,3 +281,6 @@ fn record(draft: &mut Draft, act: &Act<'_>, deployment: &Deployment, kind: &str)
     });
     app::record(draft, act, &app, kind, data);
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,31 @@ pub fn create_droplet(
     Ok(droplet)
 }
 
+/// A droplet for another app (or the same) with the same content.
+pub fn copy_droplet(
+    draft: &mut Draft,
+    act: &Act<'_>,
+    source: DropletGuid,
+    new: &NewDroplet,
+) -> Result<Arc<Droplet>, Refused> {
+    let app = owner_of(draft, new.relationships.app.data.map(|to| to.guid))?;
+    let source = find(draft, source)?;
+    if source.state != DropletState::Staged {
+        return Err(Refused::unprocessable("source droplet is not staged"));
+    }
+    let droplet = draft.put(Droplet {
+        guid: act.ids.guid(),
+        app: app.guid,
+        package: None,
+        build: None,
+        meta: Meta::new(act.now),
+        ..Droplet::clone(&source)
+    });
+    let data = json!({"droplet_guid": droplet.guid, "request": {"source_guid": source.guid}});
+    app::record(draft, act, &app, "audit.app.droplet.create", data);
+    Ok(droplet)
+}
+
 /// May bits be uploaded to it now?
 pub fn check_awaits_upload(droplet: &Droplet) -> Result<(), Refused> {
     if droplet.state != DropletState::AwaitingUpload {

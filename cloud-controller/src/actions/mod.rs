@@ -39,3 +39,6 @@ pub mod vcap;
 
 pub use act::{Act, Target};
 pub use refused::Refused;
+
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -276,3 +276,6 @@ fn record(
     let target = Target::in_space(draft, app.space, "app", app.guid, &app.name);
     act.record(draft, kind, target, data);
 }
+
+#[cfg(test)]
+mod tests;

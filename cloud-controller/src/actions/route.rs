@@ -351,3 +351,6 @@ fn same_path(one: &str, other: &str) -> bool {
     one.trim_end_matches('/')
         .eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
+
+#[cfg(test)]
+mod tests;

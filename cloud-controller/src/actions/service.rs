@@ -334,3 +334,6 @@ fn record_binding(
         data,
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,11 +18,11 @@ use super::response::{self, metadata, seconds};
 use super::{app_log, job, organization, space};
 use crate::actions;
 use crate::actions::deletion::delete_app;
+use crate::state::State;
 use crate::state::app::{App, DesiredState, Lifecycle};
 use crate::state::meta::Meta;
 use crate::state::organization::Organization;
 use crate::state::space::Space;
-use crate::state::State;
 
 pub(super) async fn list(call: Call, query: Query) -> Answer {
     let names = query.filter("names");
@@ -62,11 +62,19 @@ pub(super) async fn show(call: Call, query: Query) -> Answer {
 }
 
 pub(super) async fn create(call: Call, Body(new): Body<NewApp>) -> Answer {
-    require_space(&call, new.relationships.space.data.map(|to| to.guid), Action::AppWrite)?;
+    require_space(
+        &call,
+        new.relationships.space.data.map(|to| to.guid),
+        Action::AppWrite,
+    )?;
     let app = call
         .write(|draft, act| actions::app::create_app(draft, act, &new))
         .await?;
-    app_log::tell(&call, app.guid, format!("Created app with guid {}", app.guid));
+    app_log::tell(
+        &call,
+        app.guid,
+        format!("Created app with guid {}", app.guid),
+    );
     response::created(present(&call.base, &app))
 }
 

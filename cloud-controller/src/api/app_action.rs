@@ -42,7 +42,11 @@ pub(super) async fn current_droplet(call: Call) -> Answer {
     let app = app::find(&call, call.guid())?;
     let droplet = crate::actions::droplet::current(&call.state, &app);
     let droplet = droplet.ok_or_else(|| ApiError::not_found("Droplet"))?;
-    response::ok(droplet::present(&call.base, &droplet, droplet::may_see(&call, &app)))
+    response::ok(droplet::present(
+        &call.base,
+        &droplet,
+        droplet::may_see(&call, &app),
+    ))
 }
 
 pub(super) async fn current_droplet_relationship(call: Call) -> Answer {

@@ -128,8 +128,7 @@ fn find_secrets(call: &Call) -> Result<Arc<App>, ApiError> {
 /// Seeing secrets leaves an event.
 async fn record_show(call: &Call, app: &App, kind: &str) -> Result<(), ApiError> {
     call.write(|draft, act| {
-        let target =
-            actions::Target::in_space(draft, app.space, "app", app.guid, &app.name);
+        let target = actions::Target::in_space(draft, app.space, "app", app.guid, &app.name);
         act.record(draft, kind, target, serde_json::json!({}));
         Ok(())
     })

@@ -30,8 +30,7 @@ pub(super) async fn list(call: Call, query: Query) -> Answer {
     let state = call.state.clone();
     let admitted = state.all::<Build>().filter(|build| {
         let app = state.get::<App>(&build.app);
-        app.is_some_and(|app| call.sees(Action::AppRead, app.space))
-            && apps.admits_guid(build.app)
+        app.is_some_and(|app| call.sees(Action::AppRead, app.space)) && apps.admits_guid(build.app)
     });
     page(&call, &query, admitted.cloned())
 }
@@ -109,10 +108,7 @@ fn present(base: &Base, build: &Build, state: BuildState) -> wire::Build {
         created_at: seconds(build.meta.created_at),
         updated_at: seconds(build.meta.updated_at),
         state: actions::build::state_word(state).to_owned(),
-        error: build
-            .error
-            .clone()
-            .filter(|_| state == BuildState::Failed),
+        error: build.error.clone().filter(|_| state == BuildState::Failed),
         staging_memory_in_mb: build.memory_mb,
         staging_disk_in_mb: build.disk_mb,
         staging_log_rate_limit_bytes_per_second: STAGING_LOG_RATE,

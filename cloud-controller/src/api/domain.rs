@@ -102,9 +102,9 @@ pub(super) fn find(call: &Call, guid: DomainGuid) -> Result<Arc<Domain>, ApiErro
 
 /// Shared ones are for everybody's eyes.
 fn is_visible(call: &Call, domain: &Domain) -> bool {
-    domain.organization.is_none_or(|owner| {
-        call.sees_in(Action::DomainRead, owner) || sees_a_space_of(call, owner)
-    })
+    domain
+        .organization
+        .is_none_or(|owner| call.sees_in(Action::DomainRead, owner) || sees_a_space_of(call, owner))
 }
 
 fn sees_a_space_of(call: &Call, owner: OrgGuid) -> bool {

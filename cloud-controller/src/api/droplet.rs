@@ -47,7 +47,9 @@ pub(super) async fn list(call: Call, query: Query) -> Answer {
 pub(super) async fn list_of_app(call: Call, query: Query) -> Answer {
     let app = app::find(&call, call.guid())?;
     let current = query.flag("current")?.unwrap_or(false);
-    let droplets = call.state.linked::<Droplet>(Children::DropletsOf(app.guid.0));
+    let droplets = call
+        .state
+        .linked::<Droplet>(Children::DropletsOf(app.guid.0));
     let admitted = droplets.filter(|it| !current || app.current_droplet == Some(it.guid));
     page(&call, &query, admitted.cloned())
 }
@@ -66,12 +68,25 @@ pub(super) async fn show(call: Call) -> Answer {
     response::ok(present(&call.base, &droplet, may_see(&call, &app)))
 }
 
-pub(super) async fn create(call: Call, Body(new): Body<NewDroplet>) -> Answer {
+/// A droplet that waits for its upload, or with `source_guid` a copy of one.
+pub(super) async fn create(call: Call, query: Query, Body(new): Body<NewDroplet>) -> Answer {
     if let Some(app) = new.relationships.app.data {
         package::require_app(&call, app.guid, Action::AppWrite)?;
     }
+    let source = match query.get("source_guid") {
+        Some(text) => {
+            let guid = text.parse().map_err(|_| ApiError::not_found("Droplet"))?;
+            let (app, source) = find(&call, guid)?;
+            call.require(Action::AppSecretsRead, Scope::Space(app.space))?;
+            Some(source.guid)
+        }
+        None => None,
+    };
     let droplet = call
-        .write(|draft, act| actions::droplet::create_droplet(draft, act, &new))
+        .write(|draft, act| match source {
+            Some(source) => actions::droplet::copy_droplet(draft, act, source, &new),
+            None => actions::droplet::create_droplet(draft, act, &new),
+        })
         .await?;
     response::created(present(&call.base, &droplet, true))
 }
@@ -95,12 +110,11 @@ fn keep(
     blobs: &Blobs,
     upload: upload::Upload,
 ) -> Result<(BlobFacts, BTreeMap<String, String>), ApiError> {
-    let file = upload.file.ok_or_else(|| {
-        ApiError::unprocessable("Upload must include either resources or bits")
-    })?;
-    let types = judge::judge(file.path()).map_err(|error| {
-        ApiError::unprocessable(format!("The droplet is invalid: {error}"))
-    })?;
+    let file = upload
+        .file
+        .ok_or_else(|| ApiError::unprocessable("Upload must include either resources or bits"))?;
+    let types = judge::judge(file.path())
+        .map_err(|error| ApiError::unprocessable(format!("The droplet is invalid: {error}")))?;
     let facts = blobs.keep(file).map_err(|inside| {
         ApiError::unavailable("The droplet could not be kept. Try again.", inside)
     })?;

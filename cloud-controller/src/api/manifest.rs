@@ -83,12 +83,11 @@ fn tell(call: &Call, space: cfx_protocol::id::SpaceGuid, manifest: &Manifest) {
         let Some(app) = actions::app::app_named(&state, space, &wanted.name) else {
             continue;
         };
-        let is_new = call.state.get::<crate::state::app::App>(&app.guid).is_none();
+        let is_new = call
+            .state
+            .get::<crate::state::app::App>(&app.guid)
+            .is_none();
         let verb = if is_new { "Created" } else { "Updated" };
-        app_log::tell(
-            call,
-            app.guid,
-            format!("{verb} app with guid {}", app.guid),
-        );
+        app_log::tell(call, app.guid, format!("{verb} app with guid {}", app.guid));
     }
 }

@@ -18,12 +18,12 @@ use super::response::{self, metadata, seconds};
 use super::{app, download, droplet, job};
 use crate::actions;
 use crate::blobs::matching::QUESTION_MAX;
+use crate::state::Link as Children;
 use crate::state::app::App;
 use crate::state::droplet::Droplet;
 use crate::state::feature_flag::FeatureFlag;
 use crate::state::meta::Meta;
 use crate::state::package::{Package, PackageContent, PackageState};
-use crate::state::Link as Children;
 
 pub(super) async fn list(call: Call, query: Query) -> Answer {
     let apps = query.filter("app_guids");
@@ -46,7 +46,9 @@ pub(super) async fn list(call: Call, query: Query) -> Answer {
 
 pub(super) async fn list_of_app(call: Call, query: Query) -> Answer {
     let app = app::find(&call, call.guid())?;
-    let packages = call.state.linked::<Package>(Children::PackagesOf(app.guid.0));
+    let packages = call
+        .state
+        .linked::<Package>(Children::PackagesOf(app.guid.0));
     page(&call, &query, packages.cloned())
 }
 
@@ -75,7 +77,10 @@ pub(super) async fn create(call: Call, query: Query, Body(new): Body<NewPackage>
         Some(text) => {
             let guid = text.parse::<PackageGuid>();
             let guid = guid.map_err(|_| ApiError::not_found("Package"))?;
-            Some(find(&call, guid)?.1.guid)
+            let (app, source) = find(&call, guid)?;
+            // A copy is a way to read it.
+            call.require(Action::AppSecretsRead, Scope::Space(app.space))?;
+            Some(source.guid)
         }
         None => None,
     };
@@ -107,13 +112,21 @@ pub(super) async fn download(call: Call) -> Answer {
             "Package has no bits available to download",
         ));
     };
-    download::send(&call, blob, "application/zip", &format!("{}.zip", package.guid)).await
+    download::send(
+        &call,
+        blob,
+        "application/zip",
+        &format!("{}.zip", package.guid),
+    )
+    .await
 }
 
 pub(super) async fn droplets(call: Call, query: Query) -> Answer {
     let (app, package) = find(&call, call.guid())?;
     let states = query.filter("states");
-    let droplets = call.state.linked::<Droplet>(Children::DropletsOf(app.guid.0));
+    let droplets = call
+        .state
+        .linked::<Droplet>(Children::DropletsOf(app.guid.0));
     let admitted = droplets.filter(|droplet| {
         droplet.package == Some(package.guid) && states.admits(droplet::state_word(droplet.state))
     });
@@ -130,9 +143,13 @@ pub(super) async fn resource_matches(call: Call, Body(asked): Body<ResourceMatch
             "Resources array can have at most {QUESTION_MAX} resources"
         )));
     }
-    let flag = call.state.get::<FeatureFlag>(&"resource_matching".to_owned());
+    let flag = call
+        .state
+        .get::<FeatureFlag>(&"resource_matching".to_owned());
     if flag.is_some_and(|flag| !flag.enabled) {
-        return response::created(ResourceMatches { resources: Vec::new() });
+        return response::created(ResourceMatches {
+            resources: Vec::new(),
+        });
     }
     let blobs = call.context.blobs.clone();
     let matched = tokio::task::spawn_blocking(move || blobs.matches(asked.resources)).await;

@@ -58,9 +58,7 @@ fn keep(blobs: &Blobs, upload: Upload) -> Result<BlobFacts, ApiError> {
             AssembleError::Disk(inside) => {
                 ApiError::unavailable("The package could not be kept. Try again.", inside)
             }
-            other => ApiError::unprocessable(format!(
-                "The app package is invalid: {other}"
-            )),
+            other => ApiError::unprocessable(format!("The app package is invalid: {other}")),
         })?;
     blobs.keep(package).map_err(|inside| {
         ApiError::unavailable("The package could not be kept. Try again.", inside)

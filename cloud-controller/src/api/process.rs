@@ -18,11 +18,11 @@ use super::response::{self, metadata, seconds};
 use super::{app, app_log, process_instances};
 use crate::actions;
 use crate::actions::app::process_of;
+use crate::state::Link as Children;
 use crate::state::app::App;
 use crate::state::feature_flag::FeatureFlag;
 use crate::state::meta::Meta;
 use crate::state::process::Process;
-use crate::state::Link as Children;
 
 pub(super) async fn list(call: Call, query: Query) -> Answer {
     let apps = query.filter("app_guids");
@@ -103,10 +103,8 @@ pub(super) async fn terminate_instance(call: Call) -> Answer {
     let (app, process) = find_to(&call, Action::AppManage)?;
     let index = call.param("index").parse::<u32>();
     let index = index.map_err(|_| ApiError::not_found("Instance"))?;
-    call.write(|draft, act| {
-        actions::process::terminate_instance(draft, act, process.guid, index)
-    })
-    .await?;
+    call.write(|draft, act| actions::process::terminate_instance(draft, act, process.guid, index))
+        .await?;
     app_log::tell(
         &call,
         app.guid,

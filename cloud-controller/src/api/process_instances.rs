@@ -169,7 +169,8 @@ fn present(
 
 /// Of what runs, if anything does: the process's own numbers may be for the next version.
 fn sizes(process: &Process) -> (u32, u32, Option<u64>) {
-    let of = |running: &RunningVersion| (running.memory_mb, running.disk_mb, running.log_rate_bytes);
+    let of =
+        |running: &RunningVersion| (running.memory_mb, running.disk_mb, running.log_rate_bytes);
     process.running.as_ref().map_or(
         (process.memory_mb, process.disk_mb, process.log_rate_bytes),
         of,

@@ -218,11 +218,9 @@ pub(super) fn present(call: &Call, route: &Route) -> wire::Route {
         destinations: destination::present_all(route),
         options: match route.options.balancing {
             Balancing::RoundRobin => std::collections::BTreeMap::new(),
-            Balancing::LeastConnection => [(
-                "loadbalancing".to_owned(),
-                "least-connection".to_owned(),
-            )]
-            .into(),
+            Balancing::LeastConnection => {
+                [("loadbalancing".to_owned(), "least-connection".to_owned())].into()
+            }
         },
         relationships: wire::RouteRelationships {
             space: ToOne::to(route.space),
@@ -252,7 +250,9 @@ fn included(call: &Call, query: &Query, routes: &[Arc<Route>]) -> Option<Value> 
         let mut guids: Vec<DomainGuid> = routes.iter().map(|route| route.domain).collect();
         guids.sort();
         guids.dedup();
-        let domains = guids.into_iter().filter_map(|guid| domain::find(call, guid).ok());
+        let domains = guids
+            .into_iter()
+            .filter_map(|guid| domain::find(call, guid).ok());
         let shown: Vec<_> = domains.map(|it| domain::present(&call.base, &it)).collect();
         included.insert("domains".to_owned(), json!(shown));
     }
@@ -262,7 +262,9 @@ fn included(call: &Call, query: &Query, routes: &[Arc<Route>]) -> Option<Value> 
         included.insert("spaces".to_owned(), json!(shown));
     }
     if query.names("include", "space.organization") {
-        let spaces = routes.iter().filter_map(|it| call.state.get::<Space>(&it.space));
+        let spaces = routes
+            .iter()
+            .filter_map(|it| call.state.get::<Space>(&it.space));
         let owners = spaces.map(|space| space.organization);
         let shown = super::organization::present_all(call, owners);
         included.insert("organizations".to_owned(), json!(shown));

@@ -110,7 +110,11 @@ pub(super) async fn none(call: Call, query: Query) -> Answer {
 }
 
 fn require_visible(call: &Call, new: &NewServiceCredentialBinding) -> Result<(), ApiError> {
-    let guid: Option<AppGuid> = new.relationships.app.and_then(|to| to.data).map(|to| to.guid);
+    let guid: Option<AppGuid> = new
+        .relationships
+        .app
+        .and_then(|to| to.data)
+        .map(|to| to.guid);
     if let Some(guid) = guid {
         let app = app::find(call, guid).map_err(|_| {
             ApiError::unprocessable(
@@ -146,7 +150,9 @@ fn included(call: &Call, query: &Query, bindings: &[Arc<ServiceBinding>]) -> Opt
     let mut included = serde_json::Map::new();
     if query.names("include", "app") {
         let guids: BTreeSet<AppGuid> = bindings.iter().map(|binding| binding.app).collect();
-        let apps = guids.into_iter().filter_map(|guid| app::find(call, guid).ok());
+        let apps = guids
+            .into_iter()
+            .filter_map(|guid| app::find(call, guid).ok());
         let shown: Vec<_> = apps.map(|it| app::present(&call.base, &it)).collect();
         included.insert("apps".to_owned(), json!(shown));
     }

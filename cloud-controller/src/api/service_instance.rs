@@ -12,13 +12,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::access::Scope;
+use super::app;
 use super::error::{Answer, ApiError};
 use super::pagination::{self, Listed};
 use super::permission::Action;
 use super::query::Query;
 use super::request::{Base, Body, Call};
 use super::response::{self, metadata, seconds};
-use super::app;
 use crate::actions;
 use crate::state::meta::Meta;
 use crate::state::service::ServiceInstance;

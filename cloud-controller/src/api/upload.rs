@@ -1,8 +1,8 @@
 //! Multipart uploads: a file to the blob store as it arrives, and small fields beside it. Nothing
 //! is kept of an upload that fails.
 
-use axum::extract::{FromRequest, Multipart, Request};
 use axum::extract::multipart::Field;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 
 use super::context::Context;
 use super::error::{ApiError, Code};
@@ -24,7 +24,9 @@ pub(super) struct Upload {
 }
 
 /// Take in a whole upload.
-pub(super) async fn receive(context: &Context, request: Request) -> Result<Upload, ApiError> {
+pub(super) async fn receive(context: &Context, mut request: Request) -> Result<Upload, ApiError> {
+    // The framework's own limit is for bodies in memory; these go to disk under a limit of ours.
+    DefaultBodyLimit::disable().apply(&mut request);
     let multipart = Multipart::from_request(request, context).await;
     let mut multipart = multipart.map_err(|error| ApiError::unreadable(error.body_text()))?;
     let mut upload = Upload::default();

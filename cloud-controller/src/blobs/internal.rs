@@ -6,8 +6,6 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
-use cfx_process::clock::Clock;
-use cfx_process::entropy::IdSource;
 use cfx_process::identity::PeerIdentity;
 use cfx_protocol::id::{AppGuid, BuildpackGuid, CellGuid, DropletGuid, PackageGuid};
 use cfx_protocol::link::{PREFIX, Role};
@@ -33,8 +31,6 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct InternalBlobs {
     pub state: StateHandle,
     pub blobs: Blobs,
-    pub clock: Clock,
-    pub ids: IdSource,
 }
 
 /// The blob endpoints of the internal listener, with their full paths.
@@ -265,3 +261,6 @@ async fn send(
 fn ours(error: impl std::fmt::Display) -> Denied {
     Denied::Ours(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,6 @@ fn below(folder: &Path, digest: &str) -> PathBuf {
     }
     folder.join(&digest[..2]).join(digest)
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,3 +259,6 @@ fn damaged(error: impl std::fmt::Display) -> ZipError {
 fn shortened(name: &str) -> String {
     name.chars().take(120).collect()
 }
+
+#[cfg(test)]
+mod tests;

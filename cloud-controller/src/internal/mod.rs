@@ -53,8 +53,6 @@ pub fn endpoints(context: Context) -> Router {
     let blobs = crate::blobs::internal::router(InternalBlobs {
         state: context.state.clone(),
         blobs: context.blobs.clone(),
-        clock: context.clock.clone(),
-        ids: context.ids.clone(),
     });
     let limit = DefaultBodyLimit::max;
     let path = |path: &str| format!("{PREFIX}{path}");

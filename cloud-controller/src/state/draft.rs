@@ -73,6 +73,12 @@ impl Draft {
         }
     }
 
+    /// How many entries differ so far: it orders what happens at one moment.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Later changes of a key replace earlier ones.
     fn note(&mut self, change: Change) {
         self.changes.retain(|earlier| earlier.key != change.key);

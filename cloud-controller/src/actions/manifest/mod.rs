@@ -36,3 +36,6 @@ pub fn parse(text: &str) -> Result<Manifest, Refused> {
     }
     Ok(Manifest { apps })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use cfx_protocol::quantity::{parse_bytes, parse_mebibytes};
 use cfx_protocol::v3::process::{HealthCheckDataPatch, HealthCheckPatch};
 use cfx_protocol::v3::resource::{MetadataPatch, Number};
-use serde::Deserialize;
 use serde_yaml::Value;
 
 pub(super) mod raw;
@@ -142,7 +141,7 @@ fn label(item: &Value, at: usize) -> String {
 }
 
 fn app(item: Value) -> Result<AppManifest, Refused> {
-    let raw = RawApp::deserialize(item).map_err(|error| invalid(&error.to_string()))?;
+    let raw = raw::read::<RawApp>(item)?;
     let app_name = raw.name.clone().unwrap_or_default().0;
     name::check(&app_name)?;
     if raw.sidecars.as_ref().is_some_and(|list| !list.is_empty()) {

@@ -2,8 +2,11 @@
 //! state in memory.
 
 mod harness;
+mod instances;
 mod lists;
+mod logs;
 mod matrix;
+mod push;
 mod refusals;
 mod resources;
 mod sign_in;

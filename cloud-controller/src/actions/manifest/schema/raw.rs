@@ -3,11 +3,31 @@
 use std::collections::BTreeMap;
 
 use cfx_protocol::v3::resource::{MetadataPatch, Number, present};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::{WantedService, invalid, shortened};
 use crate::actions::Refused;
+
+/// Read a map of keys; what is wrong is told with the key it stands under.
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
+    let whole = match serde_yaml::from_value(value.clone()) {
+        Ok(read) => return Ok(read),
+        Err(error) => error.to_string(),
+    };
+    let Value::Mapping(entries) = value else {
+        return Err(invalid(&whole));
+    };
+    for (key, value) in entries {
+        let name = key.as_str().unwrap_or("?").to_owned();
+        let alone = Value::Mapping([(key, value.clone())].into_iter().collect());
+        if let Err(error) = serde_yaml::from_value::<T>(alone) {
+            return Err(invalid(&format!("key '{}': {}", shortened(&name), error)));
+        }
+    }
+    Err(invalid(&whole))
+}
 
 /// Text, or a number or truth value that was typed where text is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
