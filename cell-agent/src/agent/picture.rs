@@ -51,7 +51,9 @@ impl Picture {
             cpu_cores: reports
                 .iter()
                 .filter_map(|one| one.usage.map(|usage| usage.cpu))
-                .sum(),
+                .sum::<f64>()
+                // Floats that are none sum up to -0.0.
+                .abs(),
             reports,
             draining: agent.desired.draining,
             halted: agent.halting && is_halted(&agent.instances),

@@ -1,7 +1,9 @@
 //! `status`, `cells`, `cells join-token`: the platform, for its operators.
 
 use cfx_protocol::quantity::format_bytes;
-use cfx_protocol::v3::platform::{CellList, CellState, JoinToken, NewJoinToken, PlatformStatus};
+use cfx_protocol::v3::platform::{
+    CellCounts, CellList, CellState, JoinToken, NewJoinToken, PlatformStatus,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,69 +22,60 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Outcome {
     if args.json {
         return terminal.json(&status);
     }
-    let cells = status.cells;
-    let mut cell_words = vec![format!("{} ready", cells.ready)];
-    for (count, word) in [
-        (cells.suspect, "suspect"),
-        (cells.lost, "lost"),
-        (cells.draining, "draining"),
-        (cells.unhealthy, "unhealthy"),
-    ] {
-        if count > 0 {
-            cell_words.push(format!("{count} {word}"));
-        }
-    }
-    let current = status
-        .routers
-        .iter()
-        .filter(|router| router.connected)
-        .count();
-    let instances = status.instances;
-    let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |port| port.to_string());
-    let mut fields = Fields::new();
-    fields
-        .add(
-            "platform",
-            format!("cfx {} at {}", status.version, logged_in.api.target().url),
-        )
-        .add("since", seconds(status.started_at))
-        .add("apps domain", &status.apps_domain)
-        .add(
-            "router ports",
-            format!(
-                "{} http, {} https",
-                port(status.http_port),
-                port(status.https_port)
-            ),
-        )
-        .add("cells", cell_words.join(", "))
-        .add(
-            "routers",
-            format!("{current} of {} connected", status.routers.len()),
-        )
-        .add(
-            "apps",
-            format!(
-                "{} started, {} stopped",
-                status.apps.started, status.apps.stopped
-            ),
-        )
-        .add(
-            "instances",
-            format!(
-                "{} of {} running, {} starting, {} crashed, {} down",
-                instances.running,
-                instances.desired,
-                instances.starting,
-                instances.crashed,
-                instances.down
-            ),
-        );
-    terminal.fields(&fields);
+    terminal.fields(&on_one_page(&status, &logged_in.api.target().url));
     for problem in &status.problems {
         terminal.warn(problem);
     }
     Ok(())
+}
+
+fn on_one_page(status: &PlatformStatus, url: &str) -> Fields {
+    let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |port| port.to_string());
+    let (http, https) = (port(status.http_port), port(status.https_port));
+    let (apps, instances) = (status.apps, status.instances);
+    let routers = &status.routers;
+    let connected = routers.iter().filter(|router| router.connected).count();
+    let running = format!("{} of {} running", instances.running, instances.desired);
+    let others = [
+        (instances.starting, "starting"),
+        (instances.crashed, "crashed"),
+        (instances.down, "down"),
+    ];
+    let mut fields = Fields::new();
+    fields
+        .add("platform", format!("cfx {} at {url}", status.version))
+        .add("since", seconds(status.started_at))
+        .add("apps domain", &status.apps_domain)
+        .add("router ports", format!("{http} http, {https} https"))
+        .add("cells", cell_words(&status.cells))
+        .add(
+            "routers",
+            format!("{connected} of {} connected", routers.len()),
+        )
+        .add(
+            "apps",
+            format!("{} started, {} stopped", apps.started, apps.stopped),
+        )
+        .add("instances", counted(running, &others));
+    fields
+}
+
+fn cell_words(cells: &CellCounts) -> String {
+    let others = [
+        (cells.suspect, "suspect"),
+        (cells.lost, "lost"),
+        (cells.draining, "draining"),
+        (cells.unhealthy, "unhealthy"),
+    ];
+    counted(format!("{} ready", cells.ready), &others)
+}
+
+/// What is normal, then whatever else there is any of.
+fn counted(mut text: String, others: &[(u32, &str)]) -> String {
+    for (count, word) in others.iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {word}"));
+    }
+    text
 }
 
 pub(crate) async fn cells(context: &Context, json: bool) -> Outcome {
@@ -121,15 +114,20 @@ pub(crate) async fn cells(context: &Context, json: bool) -> Outcome {
             of(cell.reserved.memory_mb, cell.capacity.memory_mb),
             of(cell.reserved.disk_mb, cell.capacity.disk_mb),
             format!(
-                "{:.1} of {:.1}",
-                cell.usage.cpu,
-                f64::from(cell.capacity.cpu_millicores) / 1000.0
+                "{} of {}",
+                cores(cell.usage.cpu),
+                cores(f64::from(cell.capacity.cpu_millicores) / 1000.0)
             ),
             cell.last_report_at.map(seconds).unwrap_or_default(),
         ]);
     }
     terminal.table(&table);
     Ok(())
+}
+
+/// One digit after the point, and never `-0.0`.
+fn cores(cores: f64) -> String {
+    format!("{:.1}", (cores * 10.0).round() / 10.0 + 0.0)
 }
 
 fn state(state: CellState) -> &'static str {
@@ -194,4 +192,23 @@ async fn ask<T: DeserializeOwned>(api: &Api, path: &str) -> Outcome<T> {
         Failure::new("this platform does not tell that to you")
             .next("log in as an administrator of a cfx platform: `cfx login`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cores;
+
+    #[test]
+    fn cores_have_one_digit_and_no_negative_zero() {
+        for (value, text) in [
+            (-0.0, "0.0"),
+            (0.0, "0.0"),
+            (-0.04, "0.0"),
+            (0.04, "0.0"),
+            (0.25, "0.3"),
+            (1.96, "2.0"),
+        ] {
+            assert_eq!(cores(value), text);
+        }
+    }
 }

@@ -208,7 +208,10 @@ fn no_network(error: &dyn std::error::Error) -> Failure {
         "the cell cannot make its network: {}",
         error_text(error)
     ))
-    .next("cells need root and nftables: `apt-get install nftables`, then start cfx as root")
+    .next(
+        "cells need root, iptables, e2fsprogs and mount: \
+         `apt-get install iptables e2fsprogs mount`, then start cfx as root",
+    )
 }
 
 fn no_docker(error: &dyn std::error::Error) -> Failure {
