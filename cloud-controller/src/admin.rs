@@ -17,7 +17,6 @@ impl Admin {
         Self { metrics }
     }
 
-    #[must_use]
     pub fn router(self) -> Router {
         let metrics = self.metrics;
         let text = async move || {

@@ -30,20 +30,20 @@ impl Events {
             self.metrics.actions.get_or_create(&Act::of(action)).inc();
             match action {
                 Action::Place(it) => tracing::info!(
-                    work = ?it.work, index = it.index, version = it.version,
+                    work = %it.work, index = it.index, version = it.version,
                     assignment = %it.assignment, reason = %it, "placed"
                 ),
                 Action::Unroute(it) => tracing::info!(
-                    work = ?it.work, assignment = %it.assignment, reason = %it.reason, "unrouted"
+                    work = %it.work, assignment = %it.assignment, reason = %it.reason, "unrouted"
                 ),
                 Action::Stop(it) => tracing::info!(
-                    work = ?it.work, assignment = %it.assignment, reason = %it.reason, "stopped"
+                    work = %it.work, assignment = %it.assignment, reason = %it.reason, "stopped"
                 ),
                 Action::Forget(it) => tracing::debug!(
-                    work = ?it.work, assignment = %it.assignment, reason = %it.reason, "forgotten"
+                    work = %it.work, assignment = %it.assignment, reason = %it.reason, "forgotten"
                 ),
                 Action::Abandon { work, why } => {
-                    tracing::warn!(?work, reason = %why, "a work was given up");
+                    tracing::warn!(%work, reason = %why, "a work was given up");
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! looks only at what changed can take the same shapes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,16 @@ pub enum Work {
     Process(ProcessGuid),
     Task(TaskGuid),
     Staging(BuildGuid),
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(guid) => write!(f, "process {guid}"),
+            Self::Task(guid) => write!(f, "task {guid}"),
+            Self::Staging(guid) => write!(f, "staging {guid}"),
+        }
+    }
 }
 
 /// A process that is to run. One that is to run no more is here with 0 instances until its last

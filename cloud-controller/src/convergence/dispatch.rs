@@ -134,9 +134,11 @@ impl CellStream {
             return Some(self.snapshot());
         };
         let now = self.dispatch.clock.monotonic();
-        let keepalive = DesiredFrame::Keepalive { token: last.token };
         let is_due = now.saturating_sub(last.at) >= RHYTHM;
-        let frame = self.delta(&mut last).or(is_due.then_some(keepalive));
+        let frame = match self.delta(&mut last) {
+            None if is_due => Some(DesiredFrame::Keepalive { token: last.token }),
+            frame => frame,
+        };
         if frame.is_some() {
             last.at = now;
         }

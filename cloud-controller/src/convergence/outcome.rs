@@ -8,6 +8,7 @@ use cfx_planner::plan::Abandoned;
 use cfx_protocol::actual::{CrashReport, InstanceReport, Outcome, StagingFailure};
 use cfx_protocol::id::{BuildGuid, CellGuid, DeploymentGuid, EventGuid, TaskGuid};
 use cfx_protocol::instance::{CrashReason, InstanceState};
+use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ enum News {
     TaskEnded(TaskGuid, Option<String>),
     StagingEnded(BuildGuid, Outcome),
     Rollout(DeploymentGuid, Rollout),
+    StagingsLate,
 }
 
 /// Bring the state in line with what cells reported. Answers how many things were new.
@@ -41,7 +43,7 @@ pub(super) async fn apply(
     instances: &Instances,
     act: &Act<'_>,
 ) -> Result<usize, WriteError<Infallible>> {
-    let news = news(&handle.read(), instances);
+    let news = news(&handle.read(), instances, act.now);
     for one in &news {
         handle
             .write(|draft| {
@@ -61,6 +63,10 @@ fn apply_one(draft: &mut Draft, news: &News, act: &Act<'_>) {
             build::finish_staging(draft, act, *guid, result);
         }
         News::StagingEnded(..) => {}
+        News::StagingsLate => {
+            let ended = build::expire_builds(draft, act);
+            tracing::info!(ended, "builds ran out of time");
+        }
         News::Rollout(guid, seen) => {
             if let Err(refused) = deployment::advance(draft, act, *guid, *seen) {
                 tracing::warn!(deployment = %guid, %refused, "a deployment cannot go on");
@@ -69,8 +75,8 @@ fn apply_one(draft: &mut Draft, news: &News, act: &Act<'_>) {
     }
 }
 
-fn news(state: &State, instances: &Instances) -> Vec<News> {
-    let mut news = Vec::new();
+fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
+    let (mut news, mut late) = (Vec::new(), false);
     for task in state.all::<Task>() {
         if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
             continue;
@@ -96,8 +102,11 @@ fn news(state: &State, instances: &Instances) -> Vec<News> {
         let outcome = report.and_then(|report| report.outcome.as_ref());
         if let Some(outcome @ Outcome::Staging { .. }) = outcome {
             news.push(News::StagingEnded(build.guid, outcome.clone()));
+        } else if build::deadline(build) < now {
+            late = true;
         }
     }
+    news.extend(late.then_some(News::StagingsLate));
     let active = state.all::<Deployment>().filter(|it| it.status.is_active());
     news.extend(active.filter_map(|deployment| rollout(state, instances, deployment)));
     news

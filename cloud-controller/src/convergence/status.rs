@@ -154,12 +154,12 @@ impl Platform {
         process: &Process,
         index: u32,
     ) -> WhyInstance {
-        let intent = shown_intent(state, instances, process, index);
+        let unplaced = self.insight.unplaced(process.guid, index);
+        // What is wanted and has no place is of more interest than what it is to replace.
+        let intent = shown_intent(state, instances, process, index)
+            .filter(|intent| intent.phase == IntentPhase::Run || unplaced.is_none());
+        let unplaced = unplaced.filter(|_| intent.is_none());
         let report = intent.and_then(|it| report_of(instances, it));
-        let unplaced = match intent {
-            None => self.insight.unplaced(process.guid, index),
-            Some(_) => None,
-        };
         WhyInstance {
             process_type: process.process_type.clone(),
             index,

@@ -204,9 +204,12 @@ impl RouterStream {
         if news.is_some() || is_due {
             self.at = self.publisher.clock.monotonic();
         }
-        // Before the first table there is nothing to say instead of one.
-        let last = self.last.as_ref().filter(|_| is_due);
-        let frame = news.or(last.map(|last| RouteFrame::Keepalive { token: last.token }))?;
+        let frame = match (news, &self.last) {
+            (Some(frame), _) => frame,
+            (None, Some(last)) if is_due => RouteFrame::Keepalive { token: last.token },
+            // Before the first table there is nothing to say instead of one.
+            (None, _) => return None,
+        };
         self.publisher.routers.heard(self.router, self.at);
         Some(frame)
     }

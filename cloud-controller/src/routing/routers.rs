@@ -112,9 +112,8 @@ impl Routers {
             .routers
             .values()
             .filter(|it| it.streams > 0 || now.saturating_sub(it.heard) < ABSENCE_MAX);
-        present
-            .map(|status| inner.covered_by(status.acknowledged))
-            .fold(Some(newest), |least, one| least.min(one))
+        let mut confirmed = present.map(|status| inner.covered_by(status.acknowledged));
+        confirmed.try_fold(newest, |least, one| Some(least.min(one?)))
     }
 
     #[must_use]

@@ -74,9 +74,8 @@ async fn nobody_speaks_for_a_cell_but_itself() {
         "it has to register first"
     );
     own.post::<_, ()>(&path, &of_cell).await.expect("it may");
-    own.download(&format!("{path}/{cell}/desired"))
-        .await
-        .expect("it may");
+    let stream = own.download(&format!("{path}/{cell}/desired")).await;
+    drop(stream.expect("it may"));
 }
 
 #[tokio::test]

@@ -246,3 +246,30 @@ async fn a_crash_is_recorded_once_however_often_it_is_reported() {
         "its cell restarts it, nobody else"
     );
 }
+
+#[tokio::test]
+async fn a_staging_that_takes_too_long_is_ended_though_its_cell_says_nothing() {
+    let world = World::start().await;
+    let cell = ScriptedCell::start(&world, 1);
+    world.push(1, 0).await;
+    let now = world.clock.now();
+    world.change(|draft| drop(draft.put(build(now)))).await;
+    until("it is assigned", || cell.indices() == [0]).await;
+    let long_ago = |build: &mut Build| build.meta.created_at = Timestamp::UNIX_EPOCH;
+    world.change(|draft| draft.update(&BUILD, long_ago)).await;
+    until("it has failed", || {
+        world
+            .state()
+            .get::<Build>(&BUILD)
+            .expect("it is there")
+            .state
+            == BuildState::Failed
+    })
+    .await;
+    let error = world
+        .state()
+        .get::<Build>(&BUILD)
+        .and_then(|it| it.error.clone());
+    assert!(error.expect("an error").starts_with("StagingTimeExpired"));
+    until("the cell is rid of it", || cell.indices().is_empty()).await;
+}
