@@ -288,14 +288,4 @@ fn path_of(href: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_followed_on_the_targeted_host_only() {
-        assert_eq!(
-            path_of("https://evil.example/v3/apps?page=2&names=a%252Cb"),
-            "/v3/apps?page=2&names=a%252Cb"
-        );
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use tokio_util::io::ReaderStream;
 
 use super::error::ClientError;
-use super::transport::{Answer, BITS_TIMEOUT};
+use super::transport::{Answer, AnyBody, BITS_TIMEOUT};
 use super::{Api, checked};
 
 /// Read from disk at once, bytes.
@@ -30,6 +30,66 @@ pub(crate) struct Upload<'a> {
     pub(crate) file_name: &'static str,
 }
 
+/// The form around the file, and what it all weighs.
+struct Envelope {
+    head: String,
+    tail: String,
+    file: Option<tokio::fs::File>,
+    file_bytes: u64,
+}
+
+impl Envelope {
+    async fn of(upload: &Upload<'_>) -> Result<Self, ClientError> {
+        let mut envelope = Self {
+            head: String::new(),
+            tail: format!("--{BOUNDARY}--\r\n"),
+            file: None,
+            file_bytes: 0,
+        };
+        let disposition = format!("--{BOUNDARY}\r\nContent-Disposition: form-data;");
+        if let Some(json) = &upload.resources {
+            envelope.head = format!("{disposition} name=\"resources\"\r\n\r\n{json}\r\n");
+        }
+        if let Some(source) = upload.file {
+            let unreadable = |error: io::Error| ClientError::File {
+                what: source.display().to_string(),
+                detail: error.to_string(),
+            };
+            let file = tokio::fs::File::open(source).await.map_err(unreadable)?;
+            envelope.file_bytes = file.metadata().await.map_err(unreadable)?.len();
+            envelope.file = Some(file);
+            envelope.head.push_str(&format!(
+                "{disposition} name=\"bits\"; filename=\"{}\"\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n",
+                upload.file_name
+            ));
+            envelope.tail.insert_str(0, "\r\n");
+        }
+        Ok(envelope)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.head.len() as u64 + self.file_bytes + self.tail.len() as u64
+    }
+
+    /// As a body; `sent` is told how many bytes of the file went out.
+    fn body(self, sent: impl Fn(u64) + Send + 'static) -> AnyBody {
+        let mut gone = 0;
+        let file = stream::iter(self.file)
+            .flat_map(|file| ReaderStream::with_capacity(file, CHUNK_BYTES))
+            .inspect_ok(move |chunk| {
+                gone += chunk.len() as u64;
+                sent(gone);
+            });
+        let (head, tail) = (Bytes::from(self.head), Bytes::from(self.tail));
+        let whole = stream::once(async { Ok(head) })
+            .chain(file)
+            .chain(stream::once(async { Ok(tail) }))
+            .map_ok(Frame::data);
+        StreamBody::new(whole).boxed_unsync()
+    }
+}
+
 impl Api {
     /// POST the form; `sent` is told how many bytes of the file went out.
     pub(crate) async fn upload(
@@ -40,48 +100,12 @@ impl Api {
     ) -> Result<Answer, ClientError> {
         // A token that ends during the upload would waste it.
         self.renew_when_due(false).await?;
-        let mut head = String::new();
-        if let Some(json) = &upload.resources {
-            head.push_str(&format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"resources\"\r\n\r\n{json}\r\n"
-            ));
-        }
-        let mut length = 0;
-        let mut file = None;
-        if let Some(source) = upload.file {
-            let unreadable = |error: io::Error| ClientError::File {
-                what: source.display().to_string(),
-                detail: error.to_string(),
-            };
-            let opened = tokio::fs::File::open(source).await.map_err(unreadable)?;
-            length = opened.metadata().await.map_err(unreadable)?.len();
-            file = Some(opened);
-            head.push_str(&format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"bits\"; filename=\"{}\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n",
-                upload.file_name
-            ));
-        }
-        let tail = match file {
-            Some(_) => format!("\r\n--{BOUNDARY}--\r\n"),
-            None => format!("--{BOUNDARY}--\r\n"),
-        };
-        let total = head.len() as u64 + length + tail.len() as u64;
-        let mut gone = 0;
-        let middle = stream::iter(file)
-            .flat_map(|file| ReaderStream::with_capacity(file, CHUNK_BYTES))
-            .inspect_ok(move |chunk| {
-                gone += chunk.len() as u64;
-                sent(gone);
-            });
-        let body = stream::once(async { Ok(Bytes::from(head)) })
-            .chain(middle)
-            .chain(stream::once(async { Ok(Bytes::from(tail)) }))
-            .map_ok(Frame::data);
-        let mut request = Request::new(StreamBody::new(body).boxed_unsync());
+        let envelope = Envelope::of(&upload).await?;
+        let bytes = envelope.bytes();
+        let mut request = Request::new(envelope.body(sent));
         *request.method_mut() = Method::POST;
         let headers = request.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, total.into());
+        headers.insert(header::CONTENT_LENGTH, bytes.into());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let kind = format!("multipart/form-data; boundary={BOUNDARY}");
         if let Ok(kind) = HeaderValue::try_from(kind) {
