@@ -160,7 +160,17 @@ async fn serve_controller(
     context
         .terminal
         .say(format!("user admin, password in {}", password.display()));
-    wait(&stop, "controller", controller.stopped()).await
+    let by_itself = tokio::select! {
+        () = interrupted() => false,
+        () = controller.running().ending() => true,
+    };
+    stop.request();
+    within("controller", controller.stopped()).await;
+    if by_itself {
+        Err(ended("controller"))
+    } else {
+        Ok(())
+    }
 }
 
 async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSource) -> Outcome {
@@ -186,7 +196,17 @@ async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSo
     context
         .terminal
         .say(format!("cell {name}: {}", member.guid));
-    wait(&stop, "cell", cell.stopped()).await
+    let by_itself = tokio::select! {
+        () = interrupted() => false,
+        () = stop.requested() => true,
+    };
+    stop.request();
+    within("cell", cell.stopped()).await;
+    if by_itself {
+        Err(ended("cell"))
+    } else {
+        Ok(())
+    }
 }
 
 async fn serve_router(
@@ -235,16 +255,6 @@ async fn serve_router(
         () = stopping => Ok(()),
         () = interrupted() => Err(Failure::silent(super::EXIT_INTERRUPTED)),
     }
-}
-
-async fn wait(stop: &Shutdown, role: &'static str, stopped: impl Future<Output = ()>) -> Outcome {
-    let by_itself = tokio::select! {
-        () = interrupted() => false,
-        () = stop.requested() => true,
-    };
-    stop.request();
-    within(role, stopped).await;
-    if by_itself { Err(ended(role)) } else { Ok(()) }
 }
 
 fn ended(role: &str) -> Failure {
