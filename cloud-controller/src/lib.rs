@@ -1,7 +1,7 @@
 //! The cloud controller: the platform's API, its state, and the loop that makes it true.
 //!
-//! Arrows inside: `api -> actions -> state -> store`, `convergence -> planner, state, cells`,
-//! `routing -> state`; nothing imports `api`.
+//! Arrows inside: `api -> actions -> state -> store`; `convergence -> planner, actions, state,
+//! cells, routing`; `routing -> state, cells`; only `start` imports `api`.
 
 pub mod actions;
 pub mod admin;
