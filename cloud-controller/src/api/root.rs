@@ -1,39 +1,18 @@
 //! Where things are: `/`, `/v3`, `/v3/info`.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
 use cfx_protocol::v3::platform::CfxMeta;
 use serde_json::{Value, json};
 
+use super::endpoints;
 use super::error::Answer;
 use super::request::{Base, Visitor};
 use super::response;
 
 /// The version of Cloud Foundry's API that this one honours.
 pub(crate) const API_VERSION: &str = "3.211.0";
-/// The first elements of v3 paths that `/v3` names.
-const COLLECTIONS: [&str; 21] = [
-    "app_usage_events",
-    "apps",
-    "audit_events",
-    "buildpacks",
-    "builds",
-    "deployments",
-    "domains",
-    "droplets",
-    "feature_flags",
-    "isolation_segments",
-    "organizations",
-    "packages",
-    "processes",
-    "resource_matches",
-    "roles",
-    "routes",
-    "service_credential_bindings",
-    "service_instances",
-    "spaces",
-    "stacks",
-    "users",
-];
-
 /// The first thing that every client reads. `log_cache` is a bare origin because its clients
 /// put their own path there; `login` and `uaa` have one prefix.
 pub(super) async fn show(visitor: Visitor) -> Answer {
@@ -65,14 +44,24 @@ pub(super) async fn show(visitor: Visitor) -> Answer {
     }}))
 }
 
+/// The collections that the table of endpoints has.
 pub(super) async fn v3(visitor: Visitor) -> Answer {
+    static COLLECTIONS: OnceLock<Vec<String>> = OnceLock::new();
     let base = &visitor.base;
     let collections = COLLECTIONS
+        .get_or_init(collections)
         .iter()
-        .map(|name| ((*name).to_owned(), link(base, &format!("/v3/{name}"))));
+        .map(|name| (name.clone(), link(base, &format!("/v3/{name}"))));
     let own = [("self".to_owned(), link(base, "/v3"))];
     let links: serde_json::Map<String, Value> = own.into_iter().chain(collections).collect();
     response::ok(json!({ "links": links }))
+}
+
+fn collections() -> Vec<String> {
+    let rows = endpoints::all().into_iter();
+    let names = rows.filter_map(|row| row.path.strip_prefix("/v3/").map(str::to_owned));
+    let names: BTreeSet<String> = names.filter(|name| !name.contains('/')).collect();
+    names.into_iter().filter(|name| name != "info").collect()
 }
 
 pub(super) async fn info(visitor: Visitor) -> Answer {

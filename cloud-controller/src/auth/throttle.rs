@@ -13,7 +13,7 @@ use super::digest;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Failures are forgotten after this long without one.
 const MEMORY: Duration = Duration::from_secs(3_600);
-/// Counts remembered at once; past it the ones that failed longest ago are forgotten.
+/// Counts remembered at once: 2 MB.
 const COUNTS_MAX: usize = 10_000;
 
 /// How many wrong passwords in a row cost nothing, and how long the longest pause is.
@@ -115,18 +115,16 @@ impl Throttle {
     }
 }
 
+/// Forget what is long ago, and if that does not do, the oldest tenth: rarely, and then enough.
 fn make_room(counts: &mut BTreeMap<String, Failures>, now: Duration) {
     if counts.len() < COUNTS_MAX {
         return;
     }
-    counts.retain(|_, failures| now.saturating_sub(failures.last) < MEMORY);
-    if counts.len() < COUNTS_MAX {
-        return;
-    }
-    let oldest = counts.iter().min_by_key(|(_, failures)| failures.last);
-    if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-        counts.remove(&oldest);
-    }
+    let mut times: Vec<Duration> = counts.values().map(|failures| failures.last).collect();
+    times.sort_unstable();
+    let oldest_tenth = times.get(COUNTS_MAX / 10).copied().unwrap_or_default();
+    let since = oldest_tenth.max(now.saturating_sub(MEMORY));
+    counts.retain(|_, failures| failures.last > since);
 }
 
 fn pause(failures: u32, policy: Policy) -> Duration {

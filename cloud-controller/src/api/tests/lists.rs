@@ -119,6 +119,8 @@ async fn the_root_names_what_clients_need() {
     assert_eq!(links["login"]["href"], format!("{ORIGIN}/uaa"));
     assert_eq!(links["uaa"]["href"], format!("{ORIGIN}/uaa"));
     assert_eq!(links["cloud_controller_v3"]["meta"]["version"], "3.211.0");
+    let v3 = harness.send(Method::GET, "/v3", None, "").await.json();
+    assert_eq!(v3["links"]["apps"]["href"], format!("{ORIGIN}/v3/apps"));
     assert!(root.json().get("cf_on_k8s").is_none());
     assert_eq!(root.headers["x-content-type-options"], "nosniff");
     assert!(root.headers.contains_key("x-vcap-request-id"));

@@ -1,7 +1,5 @@
-//! Organisations, spaces, roles, events, logs: what the CLI's commands rely on.
+//! Organisations, spaces, roles, events: what the CLI's commands rely on.
 
-use cfx_protocol::id::AppGuid;
-use cfx_protocol::telemetry::{LogEnvelope, Stream};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -201,83 +199,6 @@ async fn events_tell_what_was_done_newest_first() {
     assert_eq!(kinds[0]["target"]["name"], "prod");
     assert_eq!(kinds[0]["data"]["request"]["name"], "prod");
     assert_eq!(kinds[0]["created_at"], "2027-01-15T08:00:05Z");
-}
-
-#[tokio::test]
-async fn log_lines_are_read_as_the_clients_of_log_cache_read_them() {
-    let harness = Harness::new().await;
-    let world = World::build(&harness).await;
-    let app = world.own.app;
-    let line = |timestamp_ns: i64, text: &str| LogEnvelope {
-        timestamp_ns,
-        app,
-        stream: Stream::Err,
-        source_type: "APP/PROC/WEB".into(),
-        instance_index: 2,
-        process: Some(world.own.process),
-        instance: None,
-        payload: text.as_bytes().to_vec(),
-    };
-    let now = harness.context.clock.now_ns();
-    harness
-        .context
-        .log_cache
-        .append(vec![line(now - 3, "one"), line(now - 2, "two")]);
-    let developer = harness.token_of(world.user("space developer")).await;
-    let path = format!(
-        "/api/v1/read/{app}?start_time=-6795364578871345152&envelope_types=LOG&limit=1000&descending=true"
-    );
-    let body = harness.get(&path, &developer).await.json();
-    let batch = body["envelopes"]["batch"].as_array().expect("a batch");
-    assert_eq!(batch.len(), 2);
-    assert_eq!(batch[0]["timestamp"], (now - 2).to_string());
-    assert_eq!(batch[0]["log"], json!({"payload": "dHdv", "type": "ERR"}));
-    assert_eq!(batch[0]["instance_id"], "2");
-    assert_eq!(batch[0]["tags"]["source_type"], "APP/PROC/WEB");
-    assert_eq!(batch[0]["tags"]["app_name"], "app");
-    assert_eq!(batch[0]["tags"]["process_type"], "web");
-    assert_eq!(batch[0]["tags"]["organization_name"], "own");
-
-    let one = format!("/api/v1/read/{app}?limit=1&descending=true");
-    let body = harness.get(&one, &developer).await.json();
-    assert_eq!(body["envelopes"]["batch"].as_array().map(Vec::len), Some(1));
-    let counters = format!("/api/v1/read/{app}?envelope_types=COUNTER");
-    let body = harness.get(&counters, &developer).await.json();
-    assert_eq!(body["envelopes"]["batch"], json!([]));
-    for wrong in [
-        "limit=1001",
-        "limit=-1",
-        "start_time=5&end_time=4",
-        "start_time=x",
-    ] {
-        let reply = harness
-            .get(&format!("/api/v1/read/{app}?{wrong}"), &developer)
-            .await;
-        assert_eq!(reply.status, 400, "{wrong}");
-    }
-    let meta = harness.get("/api/v1/meta", &developer).await.json();
-    // The API itself wrote lines about the app when it was made.
-    let count = meta["meta"][app.to_string()]["count"].as_str();
-    assert!(count.is_some_and(|count| count.parse::<u32>().is_ok_and(|count| count > 2)));
-
-    let outsider = harness.token_of(world.user("outsider")).await;
-    let hidden = harness.get(&path, &outsider).await;
-    let missing = path.replace(&app.to_string(), &AppGuid::NIL.to_string());
-    let missing = harness.get(&missing, &outsider).await;
-    assert_eq!((hidden.status, hidden.text), (missing.status, missing.text));
-    assert_eq!(
-        harness.get("/api/v1/meta", &outsider).await.json()["meta"],
-        json!({})
-    );
-    let info = harness
-        .send(Method::GET, "/api/v1/info", None, "")
-        .await
-        .json();
-    assert!(
-        info["version"]
-            .as_str()
-            .is_some_and(|version| version >= "2.0.0")
-    );
 }
 
 #[tokio::test]

@@ -159,86 +159,120 @@ async fn give(harness: &Harness, user: UserGuid, held: RoleType, side: &Side) {
         .await;
 }
 
+/// Makes things as the admin.
+struct Maker<'a> {
+    harness: &'a Harness,
+    admin: &'a str,
+}
+
+impl Maker<'_> {
+    async fn make(&self, path: &str, body: Value) -> String {
+        self.harness.post(path, self.admin, body).await.guid()
+    }
+}
+
+fn to(guid: impl ToString) -> Value {
+    json!({"data": {"guid": guid.to_string()}})
+}
+
 async fn build_side(harness: &Harness, admin: &str, name: &str) -> Side {
-    let make = async |path: &str, body: Value| harness.post(path, admin, body).await.guid();
-    let to = |guid: &str| json!({"data": {"guid": guid}});
-    let org = make("/v3/organizations", json!({"name": name})).await;
-    let space = make(
-        "/v3/spaces",
-        json!({"name": "space", "relationships": {"organization": to(&org)}}),
-    )
-    .await;
-    let in_space = json!({"space": to(&space)});
-    let app = make(
-        "/v3/apps",
-        json!({"name": "app", "relationships": in_space}),
-    )
-    .await;
-    let of_app = json!({"app": to(&app)});
-    let buildpack = make(
-        "/v3/buildpacks",
-        json!({"name": format!("{name}_buildpack")}),
-    )
-    .await;
-    let package = make(
-        "/v3/packages",
-        json!({"type": "bits", "relationships": of_app}),
-    )
-    .await;
-    let droplet = make("/v3/droplets", json!({"relationships": of_app})).await;
-    stage(harness, &app, &package, &droplet).await;
-    let build = make("/v3/builds", json!({"package": {"guid": package}})).await;
-    let task = make(&format!("/v3/apps/{app}/tasks"), json!({"command": "true"})).await;
-    let deployment = make("/v3/deployments", json!({"relationships": of_app})).await;
-    let domain = make(
-        "/v3/domains",
-        json!({"name": format!("{name}.test"), "relationships": {"organization": to(&org)}}),
-    )
-    .await;
-    let at = json!({"space": to(&space), "domain": to(&domain)});
-    let route = make("/v3/routes", json!({"host": "www", "relationships": at})).await;
-    let path = format!("/v3/routes/{route}/destinations");
-    let mapped = harness
-        .post(
-            &path,
-            admin,
-            json!({"destinations": [{"app": {"guid": app}}]}),
-        )
-        .await;
-    let destination = mapped.json()["destinations"][0]["guid"].clone();
-    let user_provided = json!({"type": "user-provided", "name": "db", "relationships": in_space});
-    let instance = make("/v3/service_instances", user_provided).await;
-    let ends = json!({"app": to(&app), "service_instance": to(&instance)});
-    let bind = json!({"type": "app", "relationships": ends});
-    let binding = make("/v3/service_credential_bindings", bind).await;
+    let maker = Maker { harness, admin };
+    let in_org = |guid: &str| json!({"organization": to(guid)});
+    let org = maker.make("/v3/organizations", json!({"name": name})).await;
+    let space = json!({"name": "space", "relationships": in_org(&org)});
+    let space = maker.make("/v3/spaces", space).await;
+    let domain = json!({"name": format!("{name}.test"), "relationships": in_org(&org)});
+    let domain = maker.make("/v3/domains", domain).await;
+    let buildpack = json!({"name": format!("{name}_buildpack")});
+    let buildpack = maker.make("/v3/buildpacks", buildpack).await;
     let member = make_user(harness, &format!("{name} member"), None).await;
     let role = json!({"type": "organization_user", "relationships": {
-        "user": to(&member.to_string()), "organization": to(&org),
+        "user": to(member), "organization": to(&org),
     }});
-    let role = make("/v3/roles", role).await;
-    let events = format!("/v3/audit_events?target_guids={app}&types=audit.app.create");
-    let event = harness.get(&events, admin).await.json()["resources"][0]["guid"].clone();
-    let text = |value: Value| value.as_str().expect("a guid").to_owned();
+    let role = maker.make("/v3/roles", role).await;
+    let app = build_app(&maker, &space).await;
+    let (route, destination) = build_route(&maker, &space, &domain, &app.app).await;
+    let (instance, binding) = build_service(&maker, &space, &app.app).await;
+    let events = format!(
+        "/v3/audit_events?target_guids={}&types=audit.app.create",
+        app.app
+    );
+    let events = harness.get(&events, admin).await.json();
     Side {
         organization: org.parse().expect("a guid"),
         space: space.parse().expect("a guid"),
-        app: app.parse().expect("a guid"),
-        process: app.parse().expect("a guid"),
+        app: app.app.parse().expect("a guid"),
+        process: app.app.parse().expect("a guid"),
         domain,
         route,
-        destination: text(destination),
+        destination,
         buildpack,
-        package,
-        build,
-        droplet,
-        deployment,
-        task,
+        package: app.package,
+        build: app.build,
+        droplet: app.droplet,
+        deployment: app.deployment,
+        task: app.task,
         instance,
         binding,
         role,
         member,
-        event: text(event),
+        event: events["resources"][0]["guid"]
+            .as_str()
+            .expect("a guid")
+            .to_owned(),
     }
+}
+
+struct AppParts {
+    app: String,
+    package: String,
+    build: String,
+    droplet: String,
+    deployment: String,
+    task: String,
+}
+
+async fn build_app(maker: &Maker<'_>, space: &str) -> AppParts {
+    let new = json!({"name": "app", "relationships": {"space": to(space)}});
+    let app = maker.make("/v3/apps", new).await;
+    let of_app = json!({"app": to(&app)});
+    let package = json!({"type": "bits", "relationships": of_app});
+    let package = maker.make("/v3/packages", package).await;
+    let of_app = json!({"relationships": of_app});
+    let droplet = maker.make("/v3/droplets", of_app.clone()).await;
+    stage(maker.harness, &app, &package, &droplet).await;
+    let tasks = format!("/v3/apps/{app}/tasks");
+    AppParts {
+        build: maker
+            .make("/v3/builds", json!({"package": {"guid": package}}))
+            .await,
+        task: maker.make(&tasks, json!({"command": "true"})).await,
+        deployment: maker.make("/v3/deployments", of_app).await,
+        app,
+        package,
+        droplet,
+    }
+}
+
+async fn build_route(maker: &Maker<'_>, space: &str, domain: &str, app: &str) -> (String, String) {
+    let at = json!({"space": to(space), "domain": to(domain)});
+    let new = json!({"host": "www", "relationships": at});
+    let route = maker.make("/v3/routes", new).await;
+    let path = format!("/v3/routes/{route}/destinations");
+    let ends = json!({"destinations": [{"app": {"guid": app}}]});
+    let mapped = maker.harness.post(&path, maker.admin, ends).await.json();
+    let destination = mapped["destinations"][0]["guid"].as_str();
+    (route, destination.expect("a guid").to_owned())
+}
+
+async fn build_service(maker: &Maker<'_>, space: &str, app: &str) -> (String, String) {
+    let in_space = json!({"space": to(space)});
+    let new = json!({"type": "user-provided", "name": "db", "relationships": in_space});
+    let instance = maker.make("/v3/service_instances", new).await;
+    let ends = json!({"app": to(app), "service_instance": to(&instance)});
+    let bind = json!({"type": "app", "relationships": ends});
+    let binding = maker.make("/v3/service_credential_bindings", bind).await;
+    (instance, binding)
 }
 
 /// As if the package had been uploaded and a build had made the droplet.
