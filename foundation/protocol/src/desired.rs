@@ -15,7 +15,9 @@ use crate::id::{
     ProcessGuid, SpaceGuid, TaskGuid,
 };
 
-/// The name of a spec: a digest of its content.
+/// The name of a spec: its work and version (`process-<guid>-<version>`). Not a digest of its content:
+/// a cell replaces an instance whose spec has another name, and the rename of an organisation is no
+/// reason for that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SpecId(pub Arc<str>);
