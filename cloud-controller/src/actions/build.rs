@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::limits::{check_fits, megabytes};
 use super::process::WEB;
-use super::{Act, Refused, app, environment, lifecycle, metadata, vcap};
+use super::{Act, Refused, app, environment, history, lifecycle, metadata, vcap};
 use crate::staging;
 use crate::state::app::{App, Lifecycle};
 use crate::state::build::{Build, BuildCreator, BuildState};
@@ -83,6 +83,7 @@ pub fn create_build(
     }
     check_fits(&build, "The environment and service credentials of the app")?;
     let build = draft.put(build);
+    history::trim(draft, app.guid);
     let data = json!({"build_guid": build.guid, "package_guid": package.guid});
     app::record(draft, act, &app, "audit.app.build.create", data);
     if let PackageContent::Docker { .. } = &package.content {

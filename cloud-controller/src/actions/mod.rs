@@ -16,6 +16,7 @@ pub mod droplet;
 pub mod environment;
 pub mod feature_flag;
 pub mod health_check;
+pub mod history;
 pub mod job;
 pub mod join_token;
 pub mod lifecycle;
