@@ -7,6 +7,7 @@ mod bench;
 mod platform;
 mod push;
 mod route;
+mod store;
 mod target;
 mod value;
 
@@ -17,6 +18,7 @@ pub(crate) use bench::*;
 pub(crate) use platform::*;
 pub(crate) use push::*;
 pub(crate) use route::*;
+pub(crate) use store::*;
 pub(crate) use target::*;
 
 /// A Cloud Foundry-style platform in one binary, and the CLI to use it.
@@ -98,6 +100,7 @@ pub(crate) enum Command {
     Domains(DomainsArgs),
     Cells(CellsArgs),
     Why(WhyArgs),
+    Store(StoreArgs),
     Curl(CurlArgs),
     Bench(BenchArgs),
     Completion(CompletionArgs),

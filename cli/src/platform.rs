@@ -16,6 +16,7 @@ mod local;
 mod log_file;
 mod serve;
 mod settings;
+mod store;
 
 use std::error::Error;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use crate::output::Fields;
 
 pub(crate) use gate::{start_router, threads as router_threads};
 pub(crate) use serve::serve;
+pub(crate) use store::{back_up, restore};
 
 use cell::{Cell, Grounded};
 use controller::Controller;

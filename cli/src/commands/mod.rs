@@ -16,6 +16,7 @@ mod route;
 mod scale;
 mod staging;
 mod starting;
+mod store;
 mod summary;
 mod target;
 mod why;
@@ -69,6 +70,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         Command::MapRoute(args) => route::map_route(context, &args).await,
         Command::UnmapRoute(args) => route::unmap_route(context, &args).await,
         Command::Domains(args) => route::domains(context, &args).await,
+        Command::Store(args) => Box::pin(store::store(context, &args)).await,
         Command::Cells(args) => match &args.command {
             None => platform::cells(context, args.json).await,
             Some(CellsCommand::JoinToken(args)) => platform::join_token(context, args).await,

@@ -1,6 +1,5 @@
 //! The controller of this process: its store, its authority, and the clients of its neighbours.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +13,14 @@ use cfx_process::shutdown::Shutdown;
 use cfx_process::tls;
 use cfx_protocol::id::{CellGuid, RouterGuid};
 use cfx_protocol::link::Role;
-use cfx_store::lease::Monotonic;
-use cfx_store::sled::{SledOptions, SledStore};
 use uuid::Uuid;
 
 use super::error_text;
 use super::folder::DataFolder;
 use super::settings::Settings;
+use super::store;
 use crate::failure::{Failure, Outcome};
 
-/// What an operator does about a damaged store.
-const RESTORE: &str = "put a copy of the data folder back that was made while cfx was stopped";
 /// Longest that the first report of a cell may take.
 const CELLS_READY: Duration = Duration::from_secs(10);
 
@@ -66,7 +62,7 @@ pub(super) async fn run(
     ids: &IdSource,
     shutdown: &Shutdown,
 ) -> Outcome<Controller> {
-    let store = open_store(&config.data_dir, clock, ids).await?;
+    let store = store::open(&config.data_dir, clock, ids).await?;
     let authority = Authority::load_or_create(&config.data_dir.join("authority"), clock.now());
     let authority = Arc::new(authority.map_err(|error| {
         Failure::new(format!(
@@ -96,19 +92,6 @@ pub(super) async fn run(
         .next(next)
     })?;
     Ok(Controller { running, authority })
-}
-
-async fn open_store(data: &Path, clock: &Clock, ids: &IdSource) -> Outcome<SledStore> {
-    let elapsed = clock.clone();
-    let clock = Monotonic::new(move || elapsed.monotonic());
-    let options = SledOptions::new(data.join("store"), ids.guid(), clock, RESTORE);
-    SledStore::open(options).await.map_err(|error| {
-        Failure::new(format!(
-            "the store cannot be opened: {}",
-            error_text(&error)
-        ))
-        .next(format!("nothing was changed; {RESTORE}"))
-    })
 }
 
 impl Controller {

@@ -13,6 +13,9 @@ use crate::failure::{Failure, Outcome};
 
 const LOCK_FILE: &str = "in-use";
 const PASSWORD_FILE: &str = "admin-password";
+/// What to do about a folder that another platform uses.
+const IN_USE: &str =
+    "stop that one with Ctrl-C, or start a second one beside it: --data DIR and other ports";
 /// Random bytes of a made password.
 const PASSWORD_BYTES: usize = 12;
 
@@ -27,6 +30,11 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// Take the folder; `holder` is what a second process is told about this one.
     pub(crate) fn take(path: &Path, holder: &str) -> Outcome<Self> {
+        Self::take_stopped(path, holder, IN_USE)
+    }
+
+    /// The same for work on a stopped platform; `next` is what to do when it is not.
+    pub(crate) fn take_stopped(path: &Path, holder: &str, next: &str) -> Outcome<Self> {
         let unusable = |detail: String| {
             Failure::new(format!("cannot use {}: {detail}", path.display()))
                 .next("give a folder of yours: --data DIR")
@@ -41,7 +49,7 @@ impl DataFolder {
             .map_err(|error| unusable(error.to_string()))?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => return Err(in_use(path, file)),
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => return Err(in_use(path, file, next)),
             Err((_, error)) => return Err(unusable(error.to_string())),
         };
         let line = format!("pid {}, {holder}\n", std::process::id());
@@ -106,7 +114,7 @@ impl DataFolder {
     }
 }
 
-fn in_use(path: &Path, file: File) -> Failure {
+fn in_use(path: &Path, file: File, next: &str) -> Failure {
     let mut holder = String::new();
     // Who holds it is a courtesy; that it is held is certain.
     drop(file.take(200).read_to_string(&mut holder));
@@ -115,7 +123,7 @@ fn in_use(path: &Path, file: File) -> Failure {
         path.display(),
         holder.trim()
     ))
-    .next("stop that one with Ctrl-C, or start a second one beside it: --data DIR and other ports")
+    .next(next)
 }
 
 #[cfg(test)]

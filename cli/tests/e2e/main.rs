@@ -23,6 +23,7 @@ mod lifecycle;
 mod processes;
 mod roles;
 mod stock_cf;
+mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -101,6 +102,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "a_clean_stop_leaves_nothing_and_a_new_start_brings_every_app_back",
         lifecycle::clean_stop_and_return,
+    ),
+    (
+        "a_damaged_store_is_refused_and_its_backup_brings_every_app_back",
+        store::damaged_and_restored,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -1,0 +1,58 @@
+//! Backups of a controller's store.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Back the platform's state up, or restore it
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
+}
+
+/// Write the state of a stopped platform to a new file
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A backup holds state: orgs, spaces, apps, routes, services, users, secrets. Only you can read it; keep
+it so. It does not hold blobs (packages and droplets): copy DIR/controller/blobs beside it.
+
+Example:
+  cfx store backup monday.backup && cp -a ~/.cfx/data/controller/blobs monday.blobs")]
+pub(crate) struct BackupArgs {
+    pub(crate) file: PathBuf,
+    /// Data folder of the stopped platform [default: ~/.cfx/data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make the state of a stopped platform from a backup
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A backup does not hold blobs (packages and droplets). In the folder that it was made from they are still
+there; in another one, copy them to DIR/controller/blobs before the platform starts.
+
+Example:
+  cfx store restore monday.backup --data ~/.cfx/data --replace && cfx up")]
+pub(crate) struct RestoreArgs {
+    /// What `cfx store backup` made
+    pub(crate) file: PathBuf,
+    /// Data folder of the stopped platform
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Move a store that is there aside first; it is not deleted
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
