@@ -7,6 +7,7 @@ mod bench;
 mod platform;
 mod push;
 mod route;
+mod service;
 mod store;
 mod target;
 mod value;
@@ -18,6 +19,7 @@ pub(crate) use bench::*;
 pub(crate) use platform::*;
 pub(crate) use push::*;
 pub(crate) use route::*;
+pub(crate) use service::*;
 pub(crate) use store::*;
 pub(crate) use target::*;
 
@@ -98,6 +100,19 @@ pub(crate) enum Command {
     MapRoute(MapRouteArgs),
     UnmapRoute(UnmapRouteArgs),
     Domains(DomainsArgs),
+    #[command(visible_alias = "s")]
+    Services(ServicesArgs),
+    Service(ServiceArgs),
+    #[command(visible_alias = "cups")]
+    CreateUserProvidedService(CreateUserProvidedServiceArgs),
+    #[command(visible_alias = "uups")]
+    UpdateUserProvidedService(UpdateUserProvidedServiceArgs),
+    #[command(visible_alias = "bs")]
+    BindService(BindServiceArgs),
+    #[command(visible_alias = "us")]
+    UnbindService(UnbindServiceArgs),
+    #[command(visible_alias = "ds")]
+    DeleteService(DeleteServiceArgs),
     Cells(CellsArgs),
     Why(WhyArgs),
     Store(StoreArgs),

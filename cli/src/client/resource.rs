@@ -305,6 +305,47 @@ pub(crate) struct Job {
     pub(crate) errors: Vec<ErrorItem>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ServiceInstance {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    #[serde(default, rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) syslog_drain_url: Option<String>,
+    #[serde(default)]
+    pub(crate) route_service_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ServiceBinding {
+    pub(crate) guid: String,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) relationships: BindingRelationships,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct BindingRelationships {
+    #[serde(default)]
+    pub(crate) app: ToOne,
+    #[serde(default)]
+    pub(crate) service_instance: ToOne,
+}
+
+impl ServiceBinding {
+    pub(crate) fn app(&self) -> Option<&str> {
+        Some(&self.relationships.app.data.as_ref()?.guid)
+    }
+
+    pub(crate) fn service(&self) -> Option<&str> {
+        Some(&self.relationships.service_instance.data.as_ref()?.guid)
+    }
+}
+
 /// `GET /v3/apps/:g/env`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AppEnvironment {

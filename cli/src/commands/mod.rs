@@ -2,6 +2,7 @@
 
 mod app;
 mod completion;
+mod credentials;
 mod curl;
 mod delete;
 mod deployment;
@@ -9,11 +10,13 @@ mod environment;
 mod events;
 mod lifecycle;
 mod logs;
+mod names;
 mod org;
 mod platform;
 mod push;
 mod route;
 mod scale;
+mod service;
 mod staging;
 mod starting;
 mod store;
@@ -70,6 +73,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         Command::MapRoute(args) => route::map_route(context, &args).await,
         Command::UnmapRoute(args) => route::unmap_route(context, &args).await,
         Command::Domains(args) => route::domains(context, &args).await,
+        Command::Services(args) => service::services(context, &args).await,
+        Command::Service(args) => service::service(context, &args).await,
+        Command::CreateUserProvidedService(args) => service::create(context, &args).await,
+        Command::UpdateUserProvidedService(args) => service::update(context, &args).await,
+        Command::BindService(args) => service::bind(context, &args).await,
+        Command::UnbindService(args) => service::unbind(context, &args).await,
+        Command::DeleteService(args) => service::delete(context, &args).await,
         Command::Store(args) => Box::pin(store::store(context, &args)).await,
         Command::Cells(args) => match &args.command {
             None => platform::cells(context, args.json).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::names::names_of;
 use super::summary::url_of;
 use crate::args::{
     CreateRouteArgs, DeleteRouteArgs, DomainsArgs, MapRouteArgs, RouteName, RoutesArgs,
@@ -14,9 +15,6 @@ use crate::client::{Api, query};
 use crate::context::{Context, InSpace};
 use crate::failure::{Failure, Outcome};
 use crate::output::Table;
-
-/// Guids asked about in one request, so that its URL stays short.
-const GUIDS_PER_REQUEST: usize = 100;
 
 pub(crate) async fn routes(context: &Context, args: &RoutesArgs) -> Outcome {
     let space = context.in_space()?;
@@ -116,25 +114,6 @@ impl RouteLine {
             apps,
         }
     }
-}
-
-async fn names_of(
-    api: &Api,
-    path: &str,
-    guids: impl Iterator<Item = &str>,
-) -> Outcome<BTreeMap<String, String>> {
-    let mut guids: Vec<&str> = guids.collect();
-    guids.sort_unstable();
-    guids.dedup();
-    let mut names = BTreeMap::new();
-    for some in guids.chunks(GUIDS_PER_REQUEST) {
-        let filter = query::any_of(some.iter().copied());
-        let found: Vec<NamedResource> = api
-            .list(&format!("{path}?guids={filter}&per_page=5000"))
-            .await?;
-        names.extend(found.into_iter().map(|one| (one.guid, one.name)));
-    }
-    Ok(names)
 }
 
 pub(crate) async fn create_route(context: &Context, args: &CreateRouteArgs) -> Outcome {
