@@ -19,6 +19,7 @@ mod settings;
 mod store;
 
 use std::error::Error;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use cfx_process::clock::Clock;
@@ -96,6 +97,8 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
 /// All roles of one machine. Each has its own wish to stop, because they stop in order.
 #[derive(Debug)]
 struct Platform {
+    /// This machine as each cell's instances see it.
+    gateways: Vec<Ipv4Addr>,
     controller: (Controller, Shutdown),
     router: (cfx_router::Running, Shutdown),
     cells: (Vec<Cell>, Shutdown),
@@ -139,6 +142,7 @@ impl Platform {
             tracing::warn!("not every cell has reported yet");
         }
         Ok(Self {
+            gateways,
             controller: (controller, stop_controller),
             router: (router, stop_router),
             cells: (cells, stop_cells),
@@ -160,7 +164,7 @@ impl Platform {
     /// Resolves when a role has ended by itself, with its name.
     async fn failed(&self) -> &'static str {
         tokio::select! {
-            () = self.controller.1.requested() => "controller",
+            () = self.controller.0.running().ending() => "controller",
             () = self.router.1.requested() => "router",
             () = self.cells.1.requested() => "cell",
         }
@@ -276,7 +280,11 @@ fn announce(
                 settings.domain, settings.http_port, settings.https_port
             ),
         )
-        .add("cells", settings.cells.to_string())
+        .add("cells", settings.cells.to_string());
+    if !settings.gateway_ports.is_empty() {
+        fields.add("open to apps", open_to_apps(settings, &platform.gateways));
+    }
+    fields
         .add("data", settings.data.display().to_string())
         .add("log", folder.path(LOG_FILE).display().to_string())
         .add("metrics", platform.admins().join(", "))
@@ -303,6 +311,18 @@ fn announce(
             "the API speaks plain HTTP beyond this machine; put TLS before it, or use `cfx serve`",
         );
     }
+}
+
+/// Where a database on this machine has to listen, and where apps find it.
+fn open_to_apps(settings: &Settings, gateways: &[Ipv4Addr]) -> String {
+    let ports: Vec<_> = settings.gateway_ports.iter().map(u16::to_string).collect();
+    let gateways: Vec<_> = gateways.iter().map(Ipv4Addr::to_string).collect();
+    format!(
+        "port {} at {}; apps also find it by any name under {}",
+        ports.join(", "),
+        gateways.join(", "),
+        settings.domain
+    )
 }
 
 /// An error with its causes, each once.

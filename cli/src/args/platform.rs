@@ -43,6 +43,9 @@ pub(crate) struct UpArgs {
     /// Number of cells [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) cells: Option<u32>,
+    /// More ports of this machine that instances may reach, such as 6379,5432
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    pub(crate) gateway_ports: Option<Vec<u16>>,
     /// What instances run on [default: auto]
     #[arg(long, value_name = "RUNTIME")]
     pub(crate) runtime: Option<RuntimeFlag>,

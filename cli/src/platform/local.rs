@@ -54,10 +54,12 @@ pub(super) fn cell_plan(
     config.capacity.cpu_millicores = Some(machine.cores.saturating_mul(1_000) / settings.cells);
     config.admin = Some(([127, 0, 0, 1], 0).into());
     config.uid_base = config.uid_base.saturating_add((number - 1) * UIDS_PER_CELL);
+    let mut gateway_ports = vec![HTTP_PORT, settings.http_port];
+    gateway_ports.extend(&settings.gateway_ports);
     Ok(Plan {
         config,
         domains: vec![settings.domain.clone()],
-        gateway_ports: vec![HTTP_PORT, settings.http_port],
+        gateway_ports,
         answer: None,
         host_stack: true,
     })

@@ -16,6 +16,8 @@ const HTTPS_PORT_DEFAULT: u16 = 8443;
 const DOMAIN_DEFAULT: &str = "apps.localhost";
 /// Most cells of one process: each has its own agent, links and folders.
 const CELLS_MAX: u32 = 64;
+/// Each is a rule that packets to the machine pass.
+const GATEWAY_PORTS_MAX: usize = 64;
 /// Longest domain name (RFC 1035) less room for an app's host.
 const DOMAIN_MAX_BYTES: usize = 180;
 /// Shortest password, characters.
@@ -31,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) https_port: u16,
     pub(crate) domain: String,
     pub(crate) cells: u32,
+    /// Ports of this machine that instances may reach beside the router's.
+    pub(crate) gateway_ports: Vec<u16>,
     pub(crate) runtime: RuntimeFlag,
     pub(crate) admin_password: Option<String>,
 }
@@ -46,6 +50,7 @@ struct File {
     https_port: Option<u16>,
     domain: Option<String>,
     cells: Option<u32>,
+    gateway_ports: Option<Vec<u16>>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
 }
@@ -79,6 +84,10 @@ impl Settings {
                 .or(file.domain)
                 .unwrap_or_else(|| DOMAIN_DEFAULT.to_owned()),
             cells: args.cells.or(file.cells).unwrap_or(1),
+            gateway_ports: args
+                .gateway_ports
+                .or(file.gateway_ports)
+                .unwrap_or_default(),
             runtime: args.runtime.or(file.runtime).unwrap_or(RuntimeFlag::Auto),
             admin_password: args.admin_password.or(file.admin_password),
         };
@@ -111,6 +120,10 @@ impl Settings {
                 Failure::new("the three ports must differ, and none may be 0")
                     .next("for example --api-port 8880 --http-port 8080 --https-port 8443"),
             );
+        }
+        if self.gateway_ports.contains(&0) || self.gateway_ports.len() > GATEWAY_PORTS_MAX {
+            let message = format!("gateway ports: at most {GATEWAY_PORTS_MAX}, and none may be 0");
+            return Err(Failure::new(message).next("for example --gateway-ports 6379,5432"));
         }
         let short = |password: &String| password.chars().count() < PASSWORD_MIN_CHARS;
         if self.admin_password.as_ref().is_some_and(short) {
@@ -169,7 +182,11 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("up.yml");
-        std::fs::write(&path, "cells: 3\napi-port: 9000\nruntime: docker\n").expect("written");
+        std::fs::write(
+            &path,
+            "cells: 3\napi-port: 9000\nruntime: docker\ngateway-ports: [6379]\n",
+        )
+        .expect("written");
         let settings = read(UpArgs {
             config: Some(path),
             api_port: Some(9001),
@@ -181,6 +198,7 @@ mod tests {
             (3, 9001, 8080)
         );
         assert_eq!(settings.runtime, RuntimeFlag::Docker);
+        assert_eq!(settings.gateway_ports, [6379]);
         assert_eq!(settings.data, PathBuf::from("/home/.cfx/data"));
         assert_eq!(settings.api_url(), "http://127.0.0.1:9001");
     }
@@ -219,6 +237,10 @@ mod tests {
             },
             UpArgs {
                 api_port: Some(0),
+                ..UpArgs::default()
+            },
+            UpArgs {
+                gateway_ports: Some(vec![6379, 0]),
                 ..UpArgs::default()
             },
             UpArgs {

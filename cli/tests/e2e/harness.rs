@@ -35,12 +35,19 @@ pub struct Platform {
     pub https: u16,
     pub domain: String,
     pub cells: u32,
+    /// More words for `cfx up`.
+    more: Vec<String>,
     child: Option<Child>,
 }
 
 impl Platform {
     /// Start `cfx up` in a new folder and wait until it is ready.
     pub fn start(cells: u32) -> Self {
+        Self::start_with(cells, &[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(cells: u32, more: &[&str]) -> Self {
         let mut platform = Self {
             folder: tempfile::Builder::new()
                 .prefix("cfx-e2e-")
@@ -51,6 +58,7 @@ impl Platform {
             https: free_port(),
             domain: "apps.localhost".to_owned(),
             cells,
+            more: more.iter().map(|&word| word.to_owned()).collect(),
             child: None,
         };
         platform.up();
@@ -72,6 +80,7 @@ impl Platform {
             .args(["--https-port", &self.https.to_string()])
             .args(["--domain", &self.domain, "--cells", &self.cells.to_string()])
             .args(["--admin-password", PASSWORD])
+            .args(&self.more)
             .env("CFX_HOME", self.path("home"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))

@@ -22,6 +22,7 @@ mod kill;
 mod lifecycle;
 mod processes;
 mod roles;
+mod sample;
 mod stock_cf;
 mod store;
 
@@ -91,6 +92,10 @@ const SHARED: &[(&str, Shared)] = &[
         "what_belongs_to_others_does_not_exist",
         roles::foreign_resources_do_not_exist,
     ),
+    (
+        "the_flash_sale_never_oversells_and_closes_when_its_inventory_dies",
+        sample::with_its_inventory,
+    ),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];
 
@@ -102,6 +107,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "a_clean_stop_leaves_nothing_and_a_new_start_brings_every_app_back",
         lifecycle::clean_stop_and_return,
+    ),
+    (
+        "the_flash_sale_never_oversells_with_a_redis_of_this_machine",
+        sample::with_redis,
     ),
     (
         "a_damaged_store_is_refused_and_its_backup_brings_every_app_back",
