@@ -86,7 +86,7 @@ impl State {
     }
 
     /// The children of one kind that a link leads to, in guid order.
-    pub fn linked<'a, R>(&'a self, link: Link) -> impl Iterator<Item = &'a Arc<R>>
+    pub fn linked<R>(&self, link: Link) -> impl Iterator<Item = &Arc<R>>
     where
         R: Stored,
         R::Key: From<Uuid>,
