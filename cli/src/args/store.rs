@@ -20,12 +20,14 @@ pub(crate) enum StoreCommand {
 /// Write the state of a stopped platform to a new file
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A backup holds state: orgs, spaces, apps, routes, services, users, secrets. Only you can read it; keep
-it so. It does not hold blobs (packages and droplets): copy DIR/controller/blobs beside it.
+A backup holds state: orgs, spaces, apps, routes, services, users, and their secrets, so only
+you can read it. It holds no blobs (packages and droplets), and not the platform's authority:
+copy DIR/controller/blobs and DIR/controller/authority beside it.
 
 Example:
   cfx store backup monday.backup && cp -a ~/.cfx/data/controller/blobs monday.blobs")]
 pub(crate) struct BackupArgs {
+    /// File to make
     pub(crate) file: PathBuf,
     /// Data folder of the stopped platform [default: ~/.cfx/data]
     #[arg(long, value_name = "DIR")]
@@ -38,8 +40,9 @@ pub(crate) struct BackupArgs {
 /// Make the state of a stopped platform from a backup
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A backup does not hold blobs (packages and droplets). In the folder that it was made from they are still
-there; in another one, copy them to DIR/controller/blobs before the platform starts.
+A backup holds no blobs (packages and droplets). In the folder that it was made from they are
+still there; in another one, put them to DIR/controller/blobs before the platform starts, and
+the authority to DIR/controller/authority, or cells on other machines have to join again.
 
 Example:
   cfx store restore monday.backup --data ~/.cfx/data --replace && cfx up")]
