@@ -6,7 +6,7 @@ use cfx_cloud_controller::state::State;
 use cfx_cloud_controller::state::intent::{Intent, IntentChunk, IntentPhase};
 use cfx_protocol::id::{AssignmentGuid, CellGuid, ProcessGuid};
 
-use crate::trace::{Change, Fact, IntentFact};
+use crate::trace::{Author, Change, Fact, IntentFact};
 
 #[derive(Debug, Default)]
 pub struct Intents {
@@ -15,7 +15,7 @@ pub struct Intents {
 
 impl Intents {
     /// Compare with the state, in the order in which things happen to an intent.
-    pub fn follow(&mut self, state: &State, cells: &[CellGuid], by_user: bool) -> Vec<Fact> {
+    pub fn follow(&mut self, state: &State, cells: &[CellGuid], author: Author) -> Vec<Fact> {
         let now = read(state, cells);
         let mut facts = Vec::new();
         let mut tell = |intent: &IntentFact, change| {
@@ -23,7 +23,7 @@ impl Intents {
             facts.push(Fact::Intended {
                 intent,
                 change,
-                by_user,
+                author,
             });
         };
         for (guid, (intent, _)) in &self.known {

@@ -1,7 +1,8 @@
 //! The network between the controller and everybody else: it delays, loses, repeats, and parts.
 //!
-//! What runs on one stream arrives in order, or not at all. Calls may overtake each other. What
-//! was under way when a link parted may still arrive when it is whole again, as TCP does it.
+//! What runs on one stream arrives in order, late at worst. Calls are lost, repeated, and overtake
+//! each other. What was under way when a link parted may still arrive when it is whole again, as
+//! TCP does it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use cfx_protocol::desired::DesiredFrame;
 use cfx_protocol::route::{RouteFrame, TableAck};
 
 use crate::dice::Dice;
+
+/// How much later something that was lost of a stream is sent again, milliseconds.
+const RESENT_AFTER_MS: (u64, u64) = (200, 900);
 
 /// The far end of a link of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,19 +145,27 @@ impl Network {
             }
             return Vec::new();
         }
+        if let Some(stream) = message.stream() {
+            return vec![self.arrival_in_order(now, stream)];
+        }
         if self.dice.chance(self.weather.loss_percent) {
             return Vec::new();
         }
         let copies = 1 + usize::from(self.dice.chance(self.weather.duplicate_percent));
-        (0..copies).map(|_| self.arrival(now, message)).collect()
+        (0..copies).map(|_| now + self.latency()).collect()
     }
 
-    fn arrival(&mut self, now: Duration, message: &Message) -> Duration {
+    fn latency(&mut self) -> Duration {
         let (low, high) = self.weather.latency_ms;
-        let arrival = now + self.dice.ms(low, high);
-        let Some(stream) = message.stream() else {
-            return arrival;
-        };
+        self.dice.ms(low, high)
+    }
+
+    /// What is lost of a stream is sent again, and what follows waits for it.
+    fn arrival_in_order(&mut self, now: Duration, stream: Call) -> Duration {
+        let mut arrival = now + self.latency();
+        while self.dice.chance(self.weather.loss_percent) {
+            arrival += self.dice.ms(RESENT_AFTER_MS.0, RESENT_AFTER_MS.1);
+        }
         let last = self.order.entry(stream).or_default();
         *last = arrival.max(*last);
         *last
@@ -181,7 +193,11 @@ impl Network {
             if self.is_parted(to, message.way()) {
                 self.held.push((to, message));
             } else {
-                arriving.push((self.arrival(now, &message), to, message));
+                let arrival = match message.stream() {
+                    Some(stream) => self.arrival_in_order(now, stream),
+                    None => now + self.latency(),
+                };
+                arriving.push((arrival, to, message));
             }
         }
         arriving

@@ -107,6 +107,11 @@ impl Requests {
         }
     }
 
+    /// An app answers no more: its requests have failed.
+    pub fn ended(&mut self, assignment: AssignmentGuid) {
+        self.in_flight.retain(|_, (_, of)| *of != assignment);
+    }
+
     /// An instance is told to stop: tell of each request that it still works on.
     pub fn interrupted(&mut self, assignment: AssignmentGuid, around: &mut Around) {
         let here = self.in_flight.values().filter(|(_, of)| *of == assignment);

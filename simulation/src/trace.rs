@@ -2,7 +2,7 @@
 //! which two runs of one seed are compared.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
+use std::fmt;
 use std::time::Duration;
 
 use cfx_protocol::actual::CrashReport;
@@ -26,7 +26,7 @@ pub enum Fact {
     Intended {
         intent: Box<IntentFact>,
         change: Change,
-        by_user: bool,
+        author: Author,
     },
     /// A container exists from now on.
     Made {
@@ -95,12 +95,134 @@ pub struct IntentFact {
     pub disk_mb: u32,
 }
 
+/// Who changed an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    Platform,
+    User,
+    /// A controller that ended before anybody saw it.
+    Earlier,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Placed,
     Unrouted,
     Stopped,
     Forgotten,
+}
+
+/// Enough of a guid to tell it from others in one world.
+#[must_use]
+pub fn short(guid: uuid::Uuid) -> String {
+    guid.simple().to_string().chars().take(5).collect()
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Note(text) => f.write_str(text),
+            Self::CellFollowed { cell, token } => write!(f, "cell {cell} follows {token}"),
+            Self::RouterFollowed { router, token } => write!(f, "router {router} follows {token}"),
+            Self::Intended {
+                intent,
+                change,
+                author,
+            } => {
+                write!(f, "intent {change:?}: {intent}{author}")
+            }
+            Self::Made {
+                cell,
+                assignment,
+                start,
+            } => {
+                write!(f, "cell {cell} made {} start {start}", short(assignment.0))
+            }
+            Self::Armed {
+                cell,
+                assignment,
+                start,
+            } => {
+                write!(f, "cell {cell} armed {} start {start}", short(assignment.0))
+            }
+            Self::Listening {
+                cell,
+                assignment,
+                listening,
+            } => {
+                let word = if *listening {
+                    "listens"
+                } else {
+                    "listens no more"
+                };
+                write!(f, "cell {cell}: {} {word}", short(assignment.0))
+            }
+            Self::Crashed { cell, report, ran } => {
+                let (name, count) = (short(report.assignment.0), report.crashes);
+                write!(
+                    f,
+                    "cell {cell}: {name} crashed, {} (crash {count}, ran {ran:?})",
+                    report.reason
+                )
+            }
+            Self::Stopping {
+                cell,
+                assignment,
+                serves,
+                ..
+            } => {
+                let serves = if *serves { ", which serves" } else { "" };
+                write!(f, "cell {cell} stops {}{serves}", short(assignment.0))
+            }
+            Self::Delivered {
+                router,
+                endpoint,
+                to,
+            } => {
+                let to = to.map_or_else(|| "nobody".to_owned(), |to| short(to.assignment.0));
+                let (meant, address) = (short(endpoint.instance.0), endpoint.address);
+                write!(
+                    f,
+                    "router {router}: a request for {meant} at {address} reaches {to}"
+                )
+            }
+            Self::Interrupted { router, assignment } => {
+                write!(
+                    f,
+                    "a request of router {router} is interrupted in {}",
+                    short(assignment.0)
+                )
+            }
+            Self::Jumped { cell } => write!(f, "the wall clock of cell {cell} jumps"),
+            Self::RouterTrouble { router } => write!(f, "router {router} is in trouble until now"),
+        }
+    }
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => Ok(()),
+            Self::User => f.write_str(", by a user"),
+            Self::Earlier => f.write_str(", before the controller ended"),
+        }
+    }
+}
+
+impl fmt::Display for IntentFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, name) = (short(self.process.0), short(self.assignment.0));
+        let Self {
+            index,
+            version,
+            cell,
+            ..
+        } = self;
+        write!(
+            f,
+            "{name} on cell {cell} ({process} index {index} version {version})"
+        )
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,12 +237,7 @@ pub struct Trace {
 
 impl Trace {
     pub fn tell(&mut self, at: Duration, fact: Fact) {
-        let mut line = String::new();
-        // Writing into a string cannot fail.
-        let _written = match &fact {
-            Fact::Note(text) => write!(line, "{:>10.3}  {text}", at.as_secs_f64()),
-            fact => write!(line, "{:>10.3}  {fact:?}", at.as_secs_f64()),
-        };
+        let line = format!("{:>10.3}  {fact}", at.as_secs_f64());
         self.hash = line
             .bytes()
             .fold(self.hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {

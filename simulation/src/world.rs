@@ -33,7 +33,7 @@ use crate::requests::{Request, Requests};
 use crate::router::{Router, RouterEvent};
 use crate::scenario::Scenario;
 use crate::time::Watch;
-use crate::trace::Fact;
+use crate::trace::{Author, Fact};
 use crate::users::Users;
 
 /// What can happen.
@@ -159,7 +159,7 @@ impl World {
             self.around.now = at;
             self.around.watch.set(at);
             let has_ended = self.happens(event);
-            let judged = self.observe(false).and_then(|()| has_ended);
+            let judged = self.observe(Author::Platform).and_then(|()| has_ended);
             match judged {
                 Ok(false) => {}
                 Ok(true) => break Ok(()),
@@ -245,7 +245,9 @@ impl World {
     }
 
     fn start_controller(&mut self) {
-        self.heard.fill(None);
+        if !self.controller.is_running() {
+            self.heard.fill(None);
+        }
         self.controller.start(&mut self.around);
     }
 
@@ -254,11 +256,11 @@ impl World {
             return Ok(());
         }
         // What the platform did before is not the user's doing.
-        self.observe(false)?;
+        self.observe(Author::Platform)?;
         self.users.ask(&mut self.controller, &mut self.around);
         let pause = self.around.dice.ms(200, self.scenario.command_every_ms);
         self.around.after(pause, Event::UserAsks);
-        self.observe(true)
+        self.observe(Author::User)
     }
 
     /// From now on everything heals.
@@ -301,13 +303,18 @@ impl World {
     }
 
     /// Look at what has changed, and have it judged.
-    fn observe(&mut self, by_user: bool) -> Result<(), Violation> {
+    fn observe(&mut self, author: Author) -> Result<(), Violation> {
         if let Some(steps) = self.controller.steps() {
             let token = steps.state().token();
             if self.seen != (token.epoch, token.revision) {
+                let author = if token.epoch > self.seen.0 {
+                    Author::Earlier
+                } else {
+                    author
+                };
                 self.seen = (token.epoch, token.revision);
                 self.state = steps.state().read();
-                for fact in self.intents.follow(&self.state, &self.guids, by_user) {
+                for fact in self.intents.follow(&self.state, &self.guids, author) {
                     self.around.tell(fact);
                 }
             }
@@ -315,8 +322,16 @@ impl World {
         for fact in self.around.trace.fresh() {
             checkers::safety(&self.view(), &fact)?;
             self.history.note(self.around.now, &fact);
-            if let Fact::Stopping { assignment, .. } = fact {
-                self.requests.interrupted(assignment, &mut self.around);
+            match fact {
+                Fact::Stopping { assignment, .. } => {
+                    self.requests.interrupted(assignment, &mut self.around);
+                }
+                Fact::Listening {
+                    assignment,
+                    listening: false,
+                    ..
+                } => self.requests.ended(assignment),
+                _ => {}
             }
         }
         for fact in self.around.trace.fresh() {

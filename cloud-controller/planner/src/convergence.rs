@@ -143,7 +143,7 @@ fn settle(
         return Some(cause(current, old, view));
     };
     for other in current {
-        let costs_a_routable = other.is_routable() && !keeper.is_routable();
+        let costs_a_routable = other.may_serve() && !keeper.is_routable();
         if other.assignment != keeper.assignment && !costs_a_routable {
             let by = keeper.assignment;
             wishes
@@ -201,13 +201,9 @@ pub(crate) fn advance(work: Work, intent: &Intent, view: &View<'_>) -> Option<Ac
     match intent.phase {
         Phase::Run => None,
         Phase::Unroute { withdrawn } => {
-            let served = matches!(intent.seen, Seen::Routable | Seen::Unready);
-            let grace = if served {
-                IN_FLIGHT_GRACE
-            } else {
-                Duration::ZERO
-            };
-            let over = withdrawn.is_some_and(|at| view.now >= at + grace);
+            // Whatever was reported of it: it may have become healthy since, at an address that a
+            // router still had.
+            let over = withdrawn.is_some_and(|at| view.now >= at + IN_FLIGHT_GRACE);
             over.then(|| Action::Stop(ending(EndReason::Withdrawn)))
         }
         Phase::Stop if intent.seen == Seen::Gone => Some(Action::Forget(ending(EndReason::Gone))),

@@ -51,7 +51,7 @@ pub(crate) fn retire(process: &Process, successors: &[&Intent], old: &[&Intent])
     let may_end = |old: &Intent| match process.rollout {
         Rollout::Replace => true,
         Rollout::Rolling { .. } => {
-            successor_serves || (!old.is_routable() && !successors.is_empty())
+            successor_serves || (!old.may_serve() && !successors.is_empty())
         }
     };
     let ending = |old: &Intent| {

@@ -231,4 +231,11 @@ impl Intent {
     pub fn is_routable(&self) -> bool {
         self.seen == Seen::Routable
     }
+
+    /// It serves, or nobody has told yet whether it does: so it is with all of them when a
+    /// controller begins.
+    #[must_use]
+    pub fn may_serve(&self) -> bool {
+        matches!(self.seen, Seen::Routable | Seen::Unknown)
+    }
 }

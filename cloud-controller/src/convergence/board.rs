@@ -98,9 +98,10 @@ impl Board {
                 continue;
             }
             let id = spec_id(work, intent.version);
+            // Without its spec it cannot be started, but a cell that runs it has the spec, and what
+            // is still to be unrouted must not be stopped by leaving it out.
             if let Err(why) = self.ensure_spec(&id, work, intent.version, state) {
-                tracing::warn!(spec = %id.0, %why, "an instance is left out of its cell's set");
-                continue;
+                tracing::debug!(spec = %id.0, %why, "an instance is named without its spec");
             }
             if before.remove(&intent.assignment).is_none() {
                 self.put(intent, &id);

@@ -12,7 +12,7 @@ use cfx_protocol::link::CELL_SUSPECT_MS;
 
 use super::{View, Violation};
 use crate::cell::machine::Phase;
-use crate::trace::{Change, Fact, IntentFact};
+use crate::trace::{Author, Change, Fact, IntentFact};
 use crate::users::Wanted;
 
 type Rule = fn(&View<'_>, &Fact) -> Result<(), String>;
@@ -119,7 +119,7 @@ fn replaced_first(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     let Fact::Intended {
         intent,
         change: Change::Unrouted,
-        by_user: false,
+        author: Author::Platform,
     } = fact
     else {
         return Ok(());
@@ -167,7 +167,11 @@ fn serves(view: &View<'_>, intent: &IntentFact) -> bool {
         return false;
     };
     let mut here = cell.machine.containers.values();
-    here.any(|it| it.assignment == intent.assignment && it.phase == Phase::Listening)
+    let listens = here.any(|it| it.assignment == intent.assignment && it.phase == Phase::Listening);
+    // The controller had the time to hear of it.
+    let known_by = view.now.saturating_sub(BELIEF_MAX);
+    let since = view.history.listening.get(&intent.assignment);
+    listens && since.is_some_and(|(_, since)| *since <= known_by)
 }
 
 fn finished(view: &View<'_>, fact: &Fact) -> Result<(), String> {
@@ -267,7 +271,7 @@ fn placed_well(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     let Fact::Intended {
         intent,
         change: Change::Placed,
-        by_user: false,
+        author: Author::Platform,
     } = fact
     else {
         return Ok(());

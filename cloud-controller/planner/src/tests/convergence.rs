@@ -37,8 +37,10 @@ fn an_instance_is_stopped_only_after_routers_let_go_and_requests_had_their_time(
         (just, Seen::Unready, false),
         (over, Seen::Routable, true),
         (None, Seen::Starting, false),
-        (Some(NOW), Seen::Starting, true),
-        (Some(NOW), Seen::Crashed, true),
+        (just, Seen::Starting, false),
+        (just, Seen::Unknown, false),
+        (over, Seen::Starting, true),
+        (over, Seen::Crashed, true),
     ] {
         let words = words(&with_phase(unroute(withdrawn), seen), NOW);
         assert_eq!(
@@ -47,6 +49,29 @@ fn an_instance_is_stopped_only_after_routers_let_go_and_requests_had_their_time(
             "{withdrawn:?} {seen:?}: {words:?}"
         );
     }
+}
+
+#[test]
+fn what_no_cell_has_told_of_yet_may_serve_and_is_not_ended_for_a_successor() {
+    let (mut old, mut new) = (
+        intent(1, 0, 1, Seen::Unknown),
+        intent(2, 0, 2, Seen::Unknown),
+    );
+    (old.version, new.version) = (1, 2);
+    let mut process = process(1, 1);
+    process.version = 2;
+    process.rollout = Rollout::Rolling { max_in_flight: 1 };
+    process.intents = vec![old, new];
+    let mut world = snapshot([cell(1, "z1"), cell(2, "z1")], vec![process]);
+    assert_eq!(words(&world, NOW), [""; 0]);
+    world.processes[0].intents[0].version = 2;
+    assert_eq!(
+        words(&world, NOW),
+        [""; 0],
+        "nor of two with the same index"
+    );
+    world.processes[0].intents[1].seen = Seen::Routable;
+    assert_eq!(words(&world, NOW).len(), 1);
 }
 
 #[test]
