@@ -114,7 +114,7 @@ fn a_dangling_link_inside_is_kept() {
 #[test]
 fn only_large_files_are_matched_and_known_ones_are_not_sent() {
     let folder = tempfile::tempdir().expect("a folder");
-    let large = vec![7_u8; RESOURCE_MIN_BYTES as usize];
+    let large = vec![7_u8; usize::try_from(RESOURCE_MIN_BYTES).expect("small")];
     write(folder.path(), "large", &large);
     write(folder.path(), "small", b"abc");
     let source = gather(folder.path()).expect("gathered");

@@ -38,7 +38,8 @@ async fn answer(State(script): State<Shared>, request: Request) -> Response {
         .calls
         .push(format!("{} {} {bearer}", request.method(), request.uri()));
     let next = script.answers.pop_front();
-    let (status, body, location) = next.unwrap_or((500, json!("nothing is scripted"), None));
+    let (status, body, location) =
+        next.unwrap_or_else(|| (500, json!("nothing is scripted"), None));
     let status = StatusCode::from_u16(status).expect("a status");
     match location {
         Some(location) => (status, [("location", location)], axum::Json(body)).into_response(),

@@ -16,6 +16,9 @@ use crate::output::Progress;
 pub(super) const STATS_POLL: Duration = Duration::from_millis(500);
 /// An instance is between two crashes for a moment; looks in a row before it counts.
 const CRASHED_LOOKS: u32 = 2;
+/// An app that no cell takes is given up after this part of the time it has to start: twenty
+/// seconds of five minutes, in which something else may end and make room.
+const NOWHERE_PART: u32 = 15;
 /// Log lines shown when an app does not start.
 const LINES_SHOWN: usize = 20;
 
@@ -27,20 +30,22 @@ pub(crate) async fn wait(context: &Context, api: &Api, app: &App) -> Outcome {
     let from_ns = context.clock.now_ns();
     let progress = context.terminal.progress("waiting for the app to start");
     let started = context.clock.monotonic();
-    let mut watch = Watch::default();
+    let timeout = context.environment.startup_timeout;
+    let mut watch = Watch::new(timeout / NOWHERE_PART);
     loop {
-        match watch.look(api, &processes).await? {
+        let waited = context.clock.monotonic().saturating_sub(started);
+        match watch.look(api, &processes, waited).await? {
             Look::Started => return Ok(()),
             Look::Crashed(kind) => {
                 drop(progress);
                 explain(context, api, app, from_ns).await;
                 return Err(not_started(app, &kind));
             }
+            Look::Nowhere(detail) => return Err(no_place(app, &detail)),
             Look::Waiting => {}
         }
         watch.tell(context, &progress);
-        let timeout = context.environment.startup_timeout;
-        if context.clock.monotonic().saturating_sub(started) > timeout {
+        if waited > timeout {
             drop(progress);
             explain(context, api, app, from_ns).await;
             return Err(too_late(app, timeout));
@@ -53,20 +58,35 @@ enum Look {
     Started,
     /// All instances of this process crashed.
     Crashed(String),
+    /// No cell takes any instance of a process, for this reason.
+    Nowhere(String),
     Waiting,
 }
 
-#[derive(Default)]
 struct Watch {
     crashed_looks: u32,
+    /// How long an app may be nowhere, and since when it is.
+    nowhere_max: Duration,
+    nowhere_since: Option<Duration>,
     line: String,
     told: String,
 }
 
 impl Watch {
-    async fn look(&mut self, api: &Api, processes: &[Process]) -> Outcome<Look> {
+    fn new(nowhere_max: Duration) -> Self {
+        Self {
+            crashed_looks: 0,
+            nowhere_max,
+            nowhere_since: None,
+            line: String::new(),
+            told: String::new(),
+        }
+    }
+
+    async fn look(&mut self, api: &Api, processes: &[Process], now: Duration) -> Outcome<Look> {
         let mut all_started = true;
         let mut crashed = None;
+        let mut nowhere = None;
         let mut lines = Vec::new();
         for process in processes {
             let path = format!("/v3/processes/{}/stats", process.guid);
@@ -78,6 +98,7 @@ impl Watch {
             if instances.iter().all(|instance| instance.state == "CRASHED") {
                 crashed = Some(process.kind.clone());
             }
+            nowhere = nowhere.or_else(|| placeless(&instances));
             lines.push(counts(process, &instances));
         }
         self.line = lines.join("; ");
@@ -89,8 +110,13 @@ impl Watch {
         } else {
             0
         };
-        Ok(match crashed {
-            Some(kind) if self.crashed_looks >= CRASHED_LOOKS => Look::Crashed(kind),
+        self.nowhere_since = nowhere.is_some().then(|| self.nowhere_since.unwrap_or(now));
+        let nowhere_for = self
+            .nowhere_since
+            .map_or(Duration::ZERO, |since| now - since);
+        Ok(match (crashed, nowhere) {
+            (Some(kind), _) if self.crashed_looks >= CRASHED_LOOKS => Look::Crashed(kind),
+            (_, Some(detail)) if nowhere_for > self.nowhere_max => Look::Nowhere(detail),
             _ => Look::Waiting,
         })
     }
@@ -103,6 +129,13 @@ impl Watch {
         }
         self.told.clone_from(&self.line);
     }
+}
+
+/// Why none of them is anywhere; none when one is, or nobody knows why.
+fn placeless(instances: &[Stats]) -> Option<String> {
+    let all_down = instances.iter().all(|instance| instance.state == "DOWN");
+    let mut details = instances.iter().filter_map(|one| one.details.clone());
+    details.find(|detail| all_down && !detail.is_empty())
 }
 
 /// `web: 1 of 3 running, 2 starting`.
@@ -163,6 +196,13 @@ fn not_started(app: &App, kind: &str) -> Failure {
     .next(format!(
         "`cfx logs {} --recent` has the whole log; `cfx why {}` the reasons",
         app.name, app.name
+    ))
+}
+
+fn no_place(app: &App, detail: &str) -> Failure {
+    Failure::new(format!("no cell can take {}: {detail}", app.name)).next(format!(
+        "`cfx why {}` tells what is missing; ask for less (-m, -k), or add a cell",
+        app.name
     ))
 }
 

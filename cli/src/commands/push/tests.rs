@@ -87,7 +87,8 @@ async fn answer(State(script): State<Shared>, request: Request) -> Response {
         "lifecycle": {"type": "buildpack"},
     });
     let process = json!({"guid": "a1", "type": "web", "instances": 2, "memory_in_mb": 64});
-    let stats = json!({"index": 0, "state": script.instances, "uptime": 3});
+    let details = (script.instances == "DOWN").then_some("insufficient resources: memory");
+    let stats = json!({"index": 0, "state": script.instances, "uptime": 3, "details": details});
     let body = match call.as_str() {
         "POST /v3/spaces/s1/manifest_diff" => {
             json!({"diff": [{"op": "add", "path": "/applications/0/env/KEY", "value": "hush"}]})
@@ -180,6 +181,8 @@ async fn play(line: &str, prepare: impl FnOnce(&mut Script)) -> Played {
 fn context(home: &std::path::Path, origin: &str, out: &Captured, err: &Captured) -> Context {
     let environment = Environment::from_variables(|name| match name {
         "CFX_HOME" => Some(home.join("home").display().to_string()),
+        // Minutes.
+        "CF_STARTUP_TIMEOUT" => Some("0.1".to_owned()),
         _ => None,
     });
     let terminal = Terminal::writing_to(Box::new(out.clone()), Box::new(err.clone()));
@@ -318,6 +321,24 @@ async fn an_app_that_crashes_fails_the_push_with_its_last_words() {
         played.out.contains("cannot find the database"),
         "{}",
         played.out
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_no_cell_takes_is_not_waited_for_to_the_end() {
+    let played = play("cfx push -f FOLDER/manifest.yml", |script| {
+        script.instances = "DOWN";
+    })
+    .await;
+    let failure = played.outcome.expect_err("no room");
+    assert!(
+        failure.message().contains("insufficient resources: memory"),
+        "{failure:?}"
+    );
+    assert!(
+        failure
+            .next_step()
+            .is_some_and(|step| step.contains("cfx why shop"))
     );
 }
 
