@@ -69,7 +69,7 @@ impl Settings {
             listen: args
                 .listen
                 .or(file.listen)
-                .unwrap_or(Ipv4Addr::LOCALHOST.into()),
+                .unwrap_or_else(|| Ipv4Addr::LOCALHOST.into()),
             api_port: args.api_port.or(file.api_port).unwrap_or(API_PORT_DEFAULT),
             http_port: args
                 .http_port

@@ -259,10 +259,12 @@ impl Drop for Platform {
                 self.log_tail().as_bytes(),
             ));
             if let Some(mut child) = self.child.take() {
-                drop(nix::sys::signal::kill(
+                nix::sys::signal::kill(
                     nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)),
                     nix::sys::signal::Signal::SIGINT,
-                ));
+                )
+                // It may have ended by itself.
+                .ok();
                 drop(child.wait());
             }
         } else {

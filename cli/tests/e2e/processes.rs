@@ -220,9 +220,10 @@ impl Roles {
 impl Drop for Roles {
     fn drop(&mut self) {
         drop(self.cfx("home", &["delete", "alone", "-f", "-r"]));
-        drop(wait(Duration::from_secs(20), || {
+        // Whatever is left after that is removed below.
+        wait(Duration::from_secs(20), || {
             (!text(&self.cfx("home", &["cells"])).contains("1 of")).then_some(())
-        }));
+        });
         self.remove_containers();
         for child in [self.router.take(), self.cell.take(), self.controller.take()] {
             end(child, "KILL");
