@@ -51,7 +51,6 @@ pub fn any_moment() {
 fn kill_during(platform: &mut Platform, home: &str, kill: u32, wanted: u32, source: &str) -> bool {
     let moment = Duration::from_millis(u64::from(kill).wrapping_mul(977) % MOMENT_MAX_MS);
     let count = wanted.to_string();
-    let manifest = format!("{source}/manifest.yml");
     let arguments: Vec<&str> = if kill.is_multiple_of(2) {
         vec!["scale", "victim", "-i", &count]
     } else {
