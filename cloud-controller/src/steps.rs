@@ -163,12 +163,12 @@ impl Steps {
         &self,
         mut report: CellReport,
     ) -> Result<ReportReply, WriteError<Infallible>> {
-        let crashes = std::mem::take(&mut report.crashes);
-        if !crashes.is_empty() {
-            record_crashes(&self.driver.state, report.cell, &crashes).await?;
-        }
+        let (cell, crashes) = (report.cell, std::mem::take(&mut report.crashes));
         let now = self.driver.clock.monotonic();
         let want_full = !self.driver.observed.report(report, now);
+        if !crashes.is_empty() {
+            record_crashes(&self.driver.state, cell, &crashes).await?;
+        }
         Ok(ReportReply { want_full })
     }
 

@@ -10,6 +10,7 @@ use cfx_cloud_controller::state::{Draft, State, WriteError};
 use cfx_cloud_controller::steps::{DesiredSteps, RouteSteps, Steps};
 use cfx_process::clock::{Clock, Time};
 use cfx_process::entropy::IdSource;
+use cfx_protocol::generation::Token;
 use cfx_protocol::id::{CellGuid, RouterGuid};
 
 use crate::around::Around;
@@ -20,6 +21,8 @@ use crate::time::Watch;
 use crate::trace::Fact;
 use crate::world::Event;
 
+/// Lives of different controllers have different numbers.
+const LIVES_APART: u64 = 1_000_000;
 /// Before the route table is looked at again though nothing has changed.
 const PUBLISH_IDLE: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,20 @@ impl Controller {
         }
     }
 
+    /// The same controller on another disk, not yet started.
+    #[must_use]
+    pub fn on(&self, disk: Arc<Disk>) -> Self {
+        Self {
+            disk,
+            watch: self.watch.clone(),
+            ids: self.ids.clone(),
+            cells: self.cells.clone(),
+            routers: self.routers.clone(),
+            running: None,
+            lives: self.lives + LIVES_APART,
+        }
+    }
+
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running.is_some()
@@ -94,6 +111,11 @@ impl Controller {
     #[must_use]
     pub fn state(&self) -> Option<Arc<State>> {
         self.steps().map(|steps| steps.state().read())
+    }
+
+    #[must_use]
+    pub fn state_token(&self) -> Option<Token> {
+        self.steps().map(|steps| steps.state().token())
     }
 
     /// Begin from what is on the disk.
@@ -211,6 +233,16 @@ impl Controller {
             Up::Left { stream } => drop(life.streams.remove(&stream)),
         }
         self.settle(around);
+    }
+
+    /// The connections of a peer break.
+    pub fn cut_off(&mut self, peer: Peer, around: &mut Around) {
+        if let Some(life) = self.running.as_mut() {
+            let streams = life.streams.extract_if(.., |_, (of, _)| *of == peer);
+            for (stream, _) in streams {
+                around.send_down(peer, Down::Refused { call: stream });
+            }
+        }
     }
 
     /// Its peer has been gone for so long that its connections are given up.

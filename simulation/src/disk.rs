@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cfx_protocol::id::ClusterGuid;
-use cfx_store::commit::{Commit, CommitError};
+use cfx_store::commit::{Commit, CommitError, Op};
 use cfx_store::lease::{LeaseError, LeaseId, Monotonic};
 use cfx_store::memory::MemoryStore;
 use cfx_store::store::{Identity, Loaded, Revision, Store, StoreError};
@@ -16,6 +16,9 @@ use cfx_store::watch::{WatchError, WatchStream};
 
 /// Keys of intents, for the planted bug that does not write them.
 const INTENTS: &str = "/cfx/v1/intent/";
+
+/// Entries in one commit of a copy: their values may be large.
+const COPIED_AT_ONCE: usize = 20;
 
 /// How the disk answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +71,28 @@ impl Disk {
             disk: self.clone(),
             epoch: shared.epoch,
         })
+    }
+
+    /// What somebody finds who starts a copy of this disk elsewhere: all of it as of now, in the
+    /// epoch before the next one.
+    #[must_use]
+    pub fn copy(&self) -> Arc<Self> {
+        let copy = Self::new(self.memory.identity().cluster, false);
+        let loaded = at_once(self.memory.load("/"));
+        let entries = loaded.map(|loaded| loaded.entries).unwrap_or_default();
+        for some in entries.chunks(COPIED_AT_ONCE) {
+            let ops = some
+                .iter()
+                .map(|entry| Op::put(entry.key.clone(), entry.value.clone()));
+            let commit = Commit {
+                compares: Vec::new(),
+                ops: ops.collect(),
+            };
+            // A commit of what was committed before is within all limits.
+            let _revision = at_once(copy.memory.commit(commit));
+        }
+        copy.shared().epoch = self.shared().epoch - 1;
+        copy
     }
 
     pub fn set_mood(&self, mood: Mood) {
@@ -139,9 +164,7 @@ impl Store for Life {
         if self.disk.loses_intents {
             commit.ops.retain(|op| !op.key().starts_with(INTENTS));
             // A commit of nothing makes no revision, and a lost one would be noticed by that.
-            commit
-                .ops
-                .push(cfx_store::commit::Op::put("/lost", "intents"));
+            commit.ops.push(Op::put("/lost", "intents"));
         }
         let revision = self.disk.memory.commit(commit).await?;
         told.map(|()| revision)

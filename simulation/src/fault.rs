@@ -26,6 +26,9 @@ pub enum Fault {
     ControllerAlone,
     /// The wall clock of a cell, or of the controller, jumps by this many seconds.
     ClockJumps(Option<usize>, i64),
+    /// A copy of the controller's disk, from before its last start, is brought to life somewhere, and
+    /// some of the peers reach that one instead.
+    OldController,
     /// A cell is being emptied.
     CellDrains(usize),
     /// Its runtime does not answer.
@@ -45,7 +48,7 @@ impl Fault {
         } else {
             Peer::Router(router)
         };
-        match dice.between(0, 15) {
+        match dice.between(0, 16) {
             0 | 1 => Self::ControllerKilled,
             2 => Self::ControllerStopsWriting {
                 after: dice.count(0, 6),
@@ -70,6 +73,7 @@ impl Fault {
                 Self::ClockJumps(dice.chance(70).then_some(cell), seconds)
             }
             14 => Self::CellDrains(cell),
+            15 => Self::OldController,
             _ if dice.chance(50) => Self::RuntimeSilent(cell),
             _ => Self::ContainersVanish(cell),
         }

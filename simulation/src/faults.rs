@@ -43,6 +43,7 @@ impl World {
                 around.tell(Fact::Jumped { cell });
             }
             Fault::ClockJumps(None, seconds) => self.controller.watch.jump(seconds * 1_000),
+            Fault::OldController => self.copy_controller(),
             Fault::CellDrains(cell) => self.cells[cell].set_draining(true, around),
             Fault::RuntimeSilent(cell) => self.cells[cell].runtime_answers = false,
             Fault::ContainersVanish(cell) => self.cells[cell].vanish(around),
@@ -79,6 +80,7 @@ impl World {
                     self.around.heal(peer, BOTH);
                 }
             }
+            Fault::OldController => self.old_controller_ends(),
             Fault::CellDrains(cell) => self.cells[cell].set_draining(false, around),
             Fault::RuntimeSilent(cell) => self.cells[cell].runtime_answers = true,
             Fault::ClockJumps(..) | Fault::ContainersVanish(_) => {}
@@ -91,7 +93,7 @@ impl World {
             .after(self.scenario.dead_peer, Event::GivesUpOn(peer));
     }
 
-    fn peers(&self) -> Vec<Peer> {
+    pub(crate) fn peers(&self) -> Vec<Peer> {
         let cells = (0..self.cells.len()).map(Peer::Cell);
         cells
             .chain((0..self.routers.len()).map(Peer::Router))
@@ -103,7 +105,7 @@ impl World {
             Fault::RouterKilled(router) | Fault::LinkParted(Peer::Router(router), _) => {
                 router..router + 1
             }
-            Fault::ControllerAlone => 0..self.routers.len(),
+            Fault::ControllerAlone | Fault::OldController => 0..self.routers.len(),
             _ => return,
         };
         for router in routers {

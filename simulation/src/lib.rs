@@ -16,6 +16,7 @@ mod faults;
 pub mod intents;
 pub mod mutant;
 pub mod network;
+mod old_controller;
 pub mod queue;
 pub mod requests;
 pub mod router;

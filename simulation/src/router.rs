@@ -121,6 +121,12 @@ impl Router {
         around.after(delay, Event::Router(self.number, event));
     }
 
+    /// The newest table that it follows.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        self.running.as_ref().and_then(|life| life.table.token())
+    }
+
     /// What its threads serve; none when it does not run.
     #[must_use]
     pub fn serving(&self) -> Option<&[Route]> {

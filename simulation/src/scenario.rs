@@ -103,7 +103,7 @@ impl Scenario {
             },
             farewell_max_ms: *dice.pick(&[50, 1_000, 9_000, 15_000]),
             command_every_ms: *dice.pick(&[1_500, 4_000, 15_000]),
-            request_every_ms: *dice.pick(&[40, 200]),
+            request_every_ms: *dice.pick(&[80, 300]),
             dead_peer: dice.ms(3_000, 12_000),
             faults,
             calm_at,

@@ -29,6 +29,7 @@ use crate::fault::Fault;
 use crate::intents::Intents;
 use crate::mutant::Mutant;
 use crate::network::{Message, Network, Peer, Up};
+use crate::old_controller::OldController;
 use crate::requests::{Request, Requests};
 use crate::router::{Router, RouterEvent};
 use crate::scenario::Scenario;
@@ -52,6 +53,7 @@ pub enum Event {
     },
     ControllerStarts,
     ControllerDies,
+    OldControllerAwakes,
     /// The controller has waited for a silent peer for as long as it does.
     GivesUpOn(Peer),
     Cell(usize, CellEvent),
@@ -78,6 +80,7 @@ pub struct World {
     pub scenario: Scenario,
     pub around: Around,
     pub controller: Controller,
+    pub(crate) old: Option<OldController>,
     pub cells: Vec<Cell>,
     pub routers: Vec<Router>,
     pub users: Users,
@@ -136,6 +139,7 @@ impl World {
             intents: Intents::default(),
             seen: (0, 0),
             settled_looks: 0,
+            old: None,
             state: Arc::default(),
             scenario,
             around,
@@ -205,14 +209,23 @@ impl World {
             controller,
             cells,
             routers,
+            old,
             ..
         } = self;
+        let mut old = old.as_mut().map(|old| &mut old.controller);
         match event {
             Event::Arrives { peer, message } => self.arrives(peer, *message),
-            Event::Pass { life } => controller.pass(life, around),
-            Event::Publish { life } => controller.publish(life, around),
+            Event::Pass { life } => {
+                controller.pass(life, around);
+                old.iter_mut().for_each(|old| old.pass(life, around));
+            }
+            Event::Publish { life } => {
+                controller.publish(life, around);
+                old.iter_mut().for_each(|old| old.publish(life, around));
+            }
             Event::ControllerStarts => self.start_controller(),
             Event::ControllerDies => controller.kill(around),
+            Event::OldControllerAwakes => self.old_controller_awakes(),
             Event::GivesUpOn(peer) => self.give_up_on(peer),
             Event::Cell(cell, event) => cells[cell].on(event, around),
             Event::Router(router, event) => routers[router].on(event, around),
@@ -230,10 +243,18 @@ impl World {
         match (peer, message) {
             (peer, Message::Up(message)) => {
                 let is_call = matches!(message, Up::Register { .. } | Up::Report { .. });
-                if let (Peer::Cell(cell), true) = (peer, is_call && self.controller.is_running()) {
-                    self.heard[cell] = Some(self.around.now);
-                }
-                self.controller.hear(peer, message, &mut self.around);
+                let controller = match &mut self.old {
+                    Some(old) if old.reached_by.contains(&peer) => &mut old.controller,
+                    _ => {
+                        if let (Peer::Cell(cell), true) =
+                            (peer, is_call && self.controller.is_running())
+                        {
+                            self.heard[cell] = Some(self.around.now);
+                        }
+                        &mut self.controller
+                    }
+                };
+                controller.hear(peer, message, &mut self.around);
             }
             (Peer::Cell(cell), Message::Down(message)) => {
                 self.cells[cell].receive(message, &mut self.around)
@@ -244,7 +265,7 @@ impl World {
         }
     }
 
-    fn start_controller(&mut self) {
+    pub(crate) fn start_controller(&mut self) {
         if !self.controller.is_running() {
             self.heard.fill(None);
         }

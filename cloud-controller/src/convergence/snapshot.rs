@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cfx_planner::Liveness;
 use cfx_planner::snapshot::{
     Cell, Intent, Phase, Process, Rollout, Root, RunOnce, Seen, Shape, Size, Snapshot, Work,
 };
@@ -246,7 +247,7 @@ impl Moment<'_> {
             _ => Seen::Starting,
         });
         if intent.phase != IntentPhase::Stop {
-            return there.unwrap_or(Seen::Unknown);
+            return self.believed(intent.cell, there);
         }
         let cell = self.cells.get(&intent.cell).filter(|cell| cell.known);
         let applied = cell.and_then(|cell| self.dispatch.applied(intent.cell, cell));
@@ -255,6 +256,15 @@ impl Moment<'_> {
             None | Some(Seen::Unknown) if ordered_away && cell.is_some() => Seen::Gone,
             there => there.unwrap_or(Seen::Unknown),
         }
+    }
+
+    /// That an instance does not serve is believed only of a cell that is heard: it may have become
+    /// healthy since. That it serves counts until another one does.
+    fn believed(&self, cell: CellGuid, told: Option<Seen>) -> Seen {
+        let cell = self.cells.get(&cell).filter(|cell| cell.known);
+        let heard = cell.is_some_and(|cell| cell.liveness(self.now) == Liveness::Alive);
+        told.filter(|seen| heard || *seen == Seen::Routable)
+            .unwrap_or(Seen::Unknown)
     }
 }
 

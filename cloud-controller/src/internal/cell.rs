@@ -55,12 +55,13 @@ pub(super) async fn report(
     cell.is(guid)?;
     cell.is(report.cell)?;
     let crashes = std::mem::take(&mut report.crashes);
-    if !crashes.is_empty() {
-        take_in_crashes(&context, guid, &crashes).await?;
-    }
     let now = context.clock.monotonic();
     let accepted = context.observed.report(report, now);
     context.events.report_taken();
+    // After the rest: a store that takes nothing must not make the cell look lost.
+    if !crashes.is_empty() {
+        take_in_crashes(&context, guid, &crashes).await?;
+    }
     if !accepted {
         context.events.full_report_wanted(guid);
     }

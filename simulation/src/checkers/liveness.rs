@@ -47,29 +47,30 @@ pub fn waits_for_back_off(view: &View<'_>) -> bool {
 
 /// Every wanted index has its one instance, or the controller says why not.
 fn running(view: &View<'_>) -> Result<BTreeSet<AssignmentGuid>, String> {
-    let mut expected = BTreeSet::new();
     let Some(steps) = view.controller.steps() else {
         return Err("the controller does not run".to_owned());
     };
-    for process in view.state.all::<Process>() {
-        let app = view.state.get::<App>(&process.app);
-        let Some(running) = process
-            .running
-            .as_ref()
-            .filter(|_| app.is_some_and(|app| app.desired_state == DesiredState::Started))
-        else {
-            continue;
-        };
+    let mut expected = BTreeSet::new();
+    for process in view
+        .state
+        .all::<Process>()
+        .filter(|process| is_started(view, process))
+    {
+        let unplaced = |index: &u32| steps.insight().unplaced(process.guid, *index).is_some();
+        let unplaced: BTreeSet<u32> = (0..process.instances).filter(unplaced).collect();
         for index in 0..process.instances {
             let name = format!("index {index} of {}", process.guid);
             let mut here = view.intents.at(process.guid, index);
             match (here.next(), here.next()) {
-                (Some((intent, Change::Placed)), None) if intent.version == running.version => {
+                // An update that finds no room for a successor leaves the older ones.
+                (Some((intent, Change::Placed)), None)
+                    if Some(intent.version) == version(process) || !unplaced.is_empty() =>
+                {
                     listens(view, intent.assignment, intent.cell)
                         .map_err(|why| format!("{name}: {why}"))?;
                     expected.insert(intent.assignment);
                 }
-                (None, None) if steps.insight().unplaced(process.guid, index).is_some() => {}
+                (None, None) if unplaced.contains(&index) => {}
                 (first, second) => {
                     return Err(format!(
                         "{name} is wanted, there is {first:?} and {second:?}"
@@ -79,6 +80,15 @@ fn running(view: &View<'_>) -> Result<BTreeSet<AssignmentGuid>, String> {
         }
     }
     Ok(expected)
+}
+
+fn is_started(view: &View<'_>, process: &Process) -> bool {
+    let app = view.state.get::<App>(&process.app);
+    app.is_some_and(|app| app.desired_state == DesiredState::Started) && process.running.is_some()
+}
+
+fn version(process: &Process) -> Option<u64> {
+    process.running.as_ref().map(|running| running.version)
 }
 
 fn listens(view: &View<'_>, assignment: AssignmentGuid, cell: usize) -> Result<(), String> {

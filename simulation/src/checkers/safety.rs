@@ -166,12 +166,13 @@ fn serves(view: &View<'_>, intent: &IntentFact) -> bool {
     let Some(cell) = view.cells.get(intent.cell) else {
         return false;
     };
-    let mut here = cell.machine.containers.values();
-    let listens = here.any(|it| it.assignment == intent.assignment && it.phase == Phase::Listening);
+    let mut here = cell.machine.containers.iter();
+    let listens =
+        here.find(|(_, it)| it.assignment == intent.assignment && it.phase == Phase::Listening);
     // The controller had the time to hear of it.
     let known_by = view.now.saturating_sub(BELIEF_MAX);
-    let since = view.history.listening.get(&intent.assignment);
-    listens && since.is_some_and(|(_, since)| *since <= known_by)
+    let since = listens.and_then(|(guid, _)| cell.agent()?.healthy_since.get(guid));
+    since.is_some_and(|since| *since <= known_by)
 }
 
 fn finished(view: &View<'_>, fact: &Fact) -> Result<(), String> {
