@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::ground::{Disk, Ground, GroundError};
 use super::told;
-use crate::network::{AddressPool, Forward, Network};
+use crate::network::{AddressPool, Forward, Network, NetworkError};
 use crate::runtime::Container;
 use crate::volume::{Volume, VolumeSpec, Volumes};
 
@@ -54,6 +54,11 @@ impl Machine {
             }),
             forwarding: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Take the cell's network off the machine, once nothing runs on it any more.
+    pub async fn close(&self) -> Result<(), NetworkError> {
+        self.network.close().await
     }
 
     /// For a cell whose routers run on other machines: they reach its instances by ports of the

@@ -60,6 +60,7 @@ pub(crate) struct Grounded {
 #[derive(Debug)]
 pub(crate) struct Cell {
     agent: Running,
+    machine: Arc<Machine>,
     _resolver: Resolver,
     supervisor: Supervisor,
 }
@@ -161,11 +162,12 @@ impl Grounded {
     ) -> Outcome<Cell> {
         let volumes = Volumes::new(self.config.data.join("volumes"))
             .map_err(|error| cannot("make its volumes", &error))?;
+        let machine = Arc::new(Machine::new(self.network, volumes, clock.clone()));
         let edges = Edges {
             clock: clock.clone(),
             ids: ids.clone(),
             runtime: self.docker,
-            ground: Arc::new(Machine::new(self.network, volumes, clock.clone())),
+            ground: machine.clone(),
             client,
             metrics: Metrics::default(),
         };
@@ -174,6 +176,7 @@ impl Grounded {
             .map_err(|error| cannot("start", &error))?;
         Ok(Cell {
             agent,
+            machine,
             _resolver: self.resolver,
             supervisor: self.supervisor,
         })
@@ -186,9 +189,12 @@ impl Cell {
         self.agent.admin
     }
 
-    /// End its instances; the next start brings them back.
+    /// End its instances and take its network off the machine; the next start brings both back.
     pub(crate) async fn halt(&self) {
         self.agent.drain.halt().await;
+        if let Err(error) = self.machine.close().await {
+            tracing::warn!(error = error_text(&error), "the cell's network stays on the machine");
+        }
     }
 
     /// Wait until its agent has ended, after the shutdown was requested. Its instances run on.

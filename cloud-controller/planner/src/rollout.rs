@@ -50,9 +50,7 @@ pub(crate) fn retire(process: &Process, successors: &[&Intent], old: &[&Intent])
     let successor_serves = successors.iter().any(|intent| intent.is_routable());
     let may_end = |old: &Intent| match process.rollout {
         Rollout::Replace => true,
-        Rollout::Rolling { .. } => {
-            successor_serves || (!old.may_serve() && !successors.is_empty())
-        }
+        Rollout::Rolling { .. } => successor_serves || (!old.may_serve() && !successors.is_empty()),
     };
     let ending = |old: &Intent| {
         let reason = EndReason::OldVersion {
