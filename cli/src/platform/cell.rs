@@ -193,7 +193,10 @@ impl Cell {
     pub(crate) async fn halt(&self) {
         self.agent.drain.halt().await;
         if let Err(error) = self.machine.close().await {
-            tracing::warn!(error = error_text(&error), "the cell's network stays on the machine");
+            tracing::warn!(
+                error = error_text(&error),
+                "the cell's network stays on the machine"
+            );
         }
     }
 
