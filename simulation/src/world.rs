@@ -71,9 +71,10 @@ pub enum Event {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Everything is as wanted at this many looks in a row.
 const LOOKS_SETTLED: u32 = 4;
-/// Time to settle after the faults have stopped, and when instances wait for their back-off.
-const SETTLE_MAX: Duration = Duration::from_secs(120);
-const SETTLE_MAX_WAITING: Duration = Duration::from_secs(1_500);
+/// Time to settle once the faults have stopped and no instance waits for its back-off.
+const SETTLE_MAX: Duration = Duration::from_secs(90);
+/// No back-off ends later than this, even after a clock that jumped back.
+const BACK_OFF_END: Duration = Duration::from_secs(1_500);
 
 #[derive(Debug)]
 pub struct World {
@@ -93,6 +94,7 @@ pub struct World {
     heard: Vec<Option<Duration>>,
     history: History,
     settled_looks: u32,
+    settle_from: Duration,
     state: Arc<State>,
 }
 
@@ -139,6 +141,7 @@ impl World {
             intents: Intents::default(),
             seen: (0, 0),
             settled_looks: 0,
+            settle_from: scenario.calm_at,
             old: None,
             state: Arc::default(),
             scenario,
@@ -163,7 +166,7 @@ impl World {
             self.around.now = at;
             self.around.watch.set(at);
             let has_ended = self.happens(event);
-            let judged = self.observe(Author::Platform).and_then(|()| has_ended);
+            let judged = self.observe(Author::Platform).and(has_ended);
             match judged {
                 Ok(false) => {}
                 Ok(true) => break Ok(()),
@@ -300,7 +303,6 @@ impl World {
 
     fn look(&mut self) -> Result<bool, Violation> {
         let settled = checkers::settled(&self.view());
-        let waited = self.around.now.saturating_sub(self.scenario.calm_at);
         self.settled_looks = if settled.is_ok() {
             self.settled_looks + 1
         } else {
@@ -309,13 +311,11 @@ impl World {
         if self.settled_looks >= LOOKS_SETTLED {
             return Ok(true);
         }
-        let most = if checkers::waits_for_back_off(&self.view()) {
-            SETTLE_MAX_WAITING
-        } else {
-            SETTLE_MAX
-        };
+        if checkers::waits_for_back_off(&self.view()) && self.around.now < BACK_OFF_END {
+            self.settle_from = self.around.now;
+        }
         if let Err(why) = settled
-            && waited > most
+            && self.around.now > self.settle_from + SETTLE_MAX
         {
             return Err(why);
         }

@@ -125,7 +125,12 @@ fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) 
         }
         let stays = |intent: &&Intent| view.stays(intent);
         let successors: Vec<_> = current.into_iter().filter(stays).collect();
-        wishes.endings.extend(retire(process, &successors, &old));
+        let retired = retire(process, &successors, &old);
+        if retired.is_empty() {
+            // They stay for now, but one of them is enough: a spare may hold the successor's room.
+            end_spares(work, &old, view, wishes);
+        }
+        wishes.endings.extend(retired);
     }
 }
 
@@ -137,21 +142,26 @@ fn settle(
     view: &View<'_>,
     wishes: &mut Wishes<'_>,
 ) -> Option<Cause> {
-    // Of equals the first is kept: it has been there longest.
-    let staying = current.iter().filter(|intent| view.stays(intent));
+    let is_there = end_spares(work, current, view, wishes);
+    (!is_there).then(|| cause(current, old, view))
+}
+
+/// Of several instances of one version with the same index one is kept: the one that is furthest,
+/// and of equals the first, which has been there longest. False: none of them stays.
+fn end_spares(work: Work, intents: &[&Intent], view: &View<'_>, wishes: &mut Wishes<'_>) -> bool {
+    let staying = intents.iter().filter(|intent| view.stays(intent));
     let Some(keeper) = staying.min_by_key(|intent| std::cmp::Reverse(intent.seen)) else {
-        return Some(cause(current, old, view));
+        return false;
     };
-    for other in current {
+    for other in intents {
         let costs_a_routable = other.may_serve() && !keeper.is_routable();
         if other.assignment != keeper.assignment && !costs_a_routable {
             let by = keeper.assignment;
-            wishes
-                .endings
-                .push(unroute(work, other, EndReason::Replaced { by }));
+            let ending = unroute(work, other, EndReason::Replaced { by });
+            wishes.endings.push(ending);
         }
     }
-    None
+    true
 }
 
 /// Why an index has nothing that stays.

@@ -247,6 +247,7 @@ impl Link {
         let (_, report, picture) = self.reporting.take_if(|(waiting, ..)| *waiting == call)?;
         self.acknowledged.note(&picture, *report, reply);
         self.report_after(RHYTHM + GATHER, around);
-        reply.and(picture.crashes.last().map(|(number, _)| *number))
+        reply?;
+        picture.crashes.last().map(|(number, _)| *number)
     }
 }

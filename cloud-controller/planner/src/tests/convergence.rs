@@ -75,6 +75,25 @@ fn what_no_cell_has_told_of_yet_may_serve_and_is_not_ended_for_a_successor() {
 }
 
 #[test]
+fn of_two_older_instances_of_an_index_one_makes_room_for_the_successor() {
+    let (mut first, mut second) = (
+        intent(1, 0, 1, Seen::Routable),
+        intent(2, 0, 2, Seen::Routable),
+    );
+    (first.version, second.version) = (1, 1);
+    let mut process = process(1, 1);
+    process.version = 2;
+    process.shape = shape(3_000);
+    process.rollout = Rollout::Rolling { max_in_flight: 1 };
+    (first.size, second.size) = (process.shape.size, process.shape.size);
+    process.intents = vec![first, second];
+    let world = snapshot([cell(1, "z1"), cell(2, "z1")], vec![process]);
+    let words = words(&world, NOW);
+    assert_eq!(words.len(), 1, "{words:?}");
+    assert!(words[0].contains("serves in its place"), "{words:?}");
+}
+
+#[test]
 fn an_intent_goes_when_its_cell_has_nothing_left_or_is_forgotten() {
     let stopped = with_phase(Phase::Stop, Seen::Routable);
     assert_eq!(words(&stopped, NOW), [""; 0]);
