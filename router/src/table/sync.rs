@@ -33,7 +33,9 @@ const REDIAL_MAX: Duration = Duration::from_secs(1);
 /// Wait before an acknowledgement is sent again.
 const ACK_RETRY: Duration = Duration::from_millis(500);
 /// Changes within this time are saved together: the file is written whole.
-const SAVE_PAUSE: Duration = Duration::from_secs(1);
+const SAVE_PAUSE: Duration = Duration::from_millis(50);
+/// A large table is saved more seldom: writing takes at most one part in this many of the time.
+const SAVE_SHARE: u32 = 10;
 
 /// Why a stream was left.
 #[derive(Debug, thiserror::Error)]
@@ -173,17 +175,21 @@ impl Sync {
         };
         // What was restored needs no saving.
         generations.mark_unchanged();
+        let mut pause = SAVE_PAUSE;
         loop {
             let going_on = self.shutdown.or(generations.changed()).await.is_some();
             if going_on {
-                let pause = self.edges.clock.sleep(SAVE_PAUSE);
+                let pause = self.edges.clock.sleep(pause);
                 let _paused_or_stopping = self.shutdown.or(pause).await;
             } else if !generations.has_changed().unwrap_or(false) {
                 return;
             }
             generations.mark_unchanged();
             let (table, path) = (self.publisher.newest(), path.clone());
+            let began = self.edges.clock.monotonic();
             let written = tokio::task::spawn_blocking(move || saved::save(&path, &table)).await;
+            let took = self.edges.clock.monotonic().saturating_sub(began);
+            pause = SAVE_PAUSE.max(took * SAVE_SHARE);
             match written {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.events.table_not_saved(&error),
