@@ -17,6 +17,8 @@ pub enum Fault {
     DiskFull,
     /// The agent is killed; what it runs goes on.
     AgentKilled(usize),
+    /// The same at the moment it gives an app its command next.
+    AgentKilledArming(usize),
     /// The machine is lost with all that runs on it, and comes back with its disk.
     HostLost(usize),
     RouterKilled(usize),
@@ -39,43 +41,74 @@ pub enum Fault {
 
 const BOTH: &[Way] = &[Way::Up, Way::Down];
 
+/// What a fault strikes, without saying whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Controller,
+    Disk,
+    Agent,
+    Host,
+    Router,
+    Link,
+    Clock,
+    Drain,
+    OldController,
+    Runtime,
+}
+
+const KINDS: &[Kind] = &[
+    Kind::Controller,
+    Kind::Disk,
+    Kind::Agent,
+    Kind::Host,
+    Kind::Router,
+    Kind::Link,
+    Kind::Clock,
+    Kind::Drain,
+    Kind::OldController,
+    Kind::Runtime,
+];
+
+/// The kinds that occur in one world. Few at a time meet more often than all do.
+pub fn mix(dice: &mut Dice) -> Vec<Kind> {
+    if dice.chance(30) {
+        return KINDS.to_vec();
+    }
+    (0..dice.between(1, 4)).map(|_| *dice.pick(KINDS)).collect()
+}
+
 impl Fault {
-    pub fn draw(dice: &mut Dice, cells: usize, routers: usize) -> Self {
+    pub fn draw(dice: &mut Dice, mix: &[Kind], cells: usize, routers: usize) -> Self {
         let cell = dice.index(cells);
         let router = dice.index(routers);
-        let any = if dice.chance(70) {
-            Peer::Cell(cell)
-        } else {
-            Peer::Router(router)
-        };
-        match dice.between(0, 16) {
-            0 | 1 => Self::ControllerKilled,
-            2 => Self::ControllerStopsWriting {
+        match dice.pick(mix) {
+            Kind::Controller if dice.chance(60) => Self::ControllerKilled,
+            Kind::Controller => Self::ControllerStopsWriting {
                 after: dice.count(0, 6),
                 written: dice.chance(50),
             },
-            3 => Self::DiskFull,
-            4 | 5 => Self::AgentKilled(cell),
-            6 | 7 => Self::HostLost(cell),
-            8 => Self::RouterKilled(router),
-            9 | 10 => Self::LinkParted(any, BOTH),
-            11 => Self::LinkParted(
-                any,
-                if dice.chance(50) {
-                    &[Way::Up]
+            Kind::Disk => Self::DiskFull,
+            Kind::Agent if dice.chance(45) => Self::AgentKilled(cell),
+            Kind::Agent => Self::AgentKilledArming(cell),
+            Kind::Host => Self::HostLost(cell),
+            Kind::Router => Self::RouterKilled(router),
+            Kind::Link if dice.chance(25) => Self::ControllerAlone,
+            Kind::Link => {
+                let peer = if dice.chance(50) {
+                    Peer::Cell(cell)
                 } else {
-                    &[Way::Down]
-                },
-            ),
-            12 => Self::ControllerAlone,
-            13 => {
+                    Peer::Router(router)
+                };
+                Self::LinkParted(peer, *dice.pick(&[BOTH, BOTH, &[Way::Up], &[Way::Down]]))
+            }
+            Kind::Clock => {
                 let seconds = *dice.pick(&[-600, -20, -2, 2, 20, 600]);
                 Self::ClockJumps(dice.chance(70).then_some(cell), seconds)
             }
-            14 => Self::CellDrains(cell),
-            15 => Self::OldController,
-            _ if dice.chance(50) => Self::RuntimeSilent(cell),
-            _ => Self::ContainersVanish(cell),
+            Kind::Drain => Self::CellDrains(cell),
+            Kind::OldController => Self::OldController,
+            Kind::Runtime if dice.chance(50) => Self::RuntimeSilent(cell),
+            Kind::Runtime => Self::ContainersVanish(cell),
         }
     }
 }

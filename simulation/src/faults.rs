@@ -27,6 +27,7 @@ impl World {
             }
             Fault::DiskFull => self.controller.disk.set_mood(Mood::Full),
             Fault::AgentKilled(cell) => self.cells[cell].kill_agent(around),
+            Fault::AgentKilledArming(cell) => self.cells[cell].dies_arming = true,
             Fault::HostLost(cell) => {
                 self.cells[cell].lose_host(around);
                 around.after(self.scenario.dead_peer, Event::GivesUpOn(Peer::Cell(cell)));
@@ -40,7 +41,9 @@ impl World {
             }
             Fault::ClockJumps(Some(cell), seconds) => {
                 self.cells[cell].watch.jump(seconds * 1_000);
-                around.tell(Fact::Jumped { cell });
+                let noticed = self.cells[cell].agent().is_some();
+                around.tell(Fact::Jumped { cell, noticed });
+                self.cells[cell].look_at_clock(around);
             }
             Fault::ClockJumps(None, seconds) => self.controller.watch.jump(seconds * 1_000),
             Fault::OldController => self.copy_controller(),
@@ -64,7 +67,8 @@ impl World {
                 around.after(Duration::ZERO, Event::ControllerStarts);
             }
             Fault::DiskFull => self.controller.disk.set_mood(Mood::Well),
-            Fault::AgentKilled(cell) => {
+            Fault::AgentKilled(cell) | Fault::AgentKilledArming(cell) => {
+                self.cells[cell].dies_arming = false;
                 around.after(Duration::ZERO, Event::Cell(cell, CellEvent::AgentStarts))
             }
             Fault::HostLost(cell) => {

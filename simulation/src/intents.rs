@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cfx_cloud_controller::state::State;
 use cfx_cloud_controller::state::intent::{Intent, IntentChunk, IntentPhase};
+use cfx_cloud_controller::state::task::Task;
 use cfx_protocol::id::{AssignmentGuid, CellGuid, ProcessGuid};
 
 use crate::trace::{Author, Change, Fact, IntentFact};
@@ -51,20 +52,40 @@ impl Intents {
         index: u32,
     ) -> impl Iterator<Item = &(IntentFact, Change)> {
         let all = self.known.values();
-        all.filter(move |(intent, _)| intent.process == process && intent.index == index)
+        all.filter(move |(intent, _)| intent.work == process && intent.index == index)
     }
 }
 
 fn read(state: &State, cells: &[CellGuid]) -> BTreeMap<AssignmentGuid, (IntentFact, Change)> {
     let chunks = state.all::<IntentChunk>();
-    let all = chunks.flat_map(|chunk| chunk.intents.iter().map(|intent| (chunk.process, intent)));
-    all.map(|(process, intent)| {
-        (
-            intent.assignment,
-            (fact(process, intent, cells), phase(intent)),
-        )
-    })
-    .collect()
+    let of_processes = chunks.flat_map(|chunk| {
+        chunk
+            .intents
+            .iter()
+            .map(|intent| (chunk.process, intent, false))
+    });
+    let of_tasks = state
+        .all::<Task>()
+        .filter_map(|task| Some((ProcessGuid(task.guid.0), task.intent.as_ref()?, true)));
+    of_processes
+        .chain(of_tasks)
+        .map(|(work, intent, runs_once)| {
+            let fact = IntentFact {
+                work,
+                runs_once,
+                assignment: intent.assignment,
+                index: intent.index,
+                version: intent.version,
+                cell: cells
+                    .iter()
+                    .position(|guid| *guid == intent.cell)
+                    .unwrap_or(usize::MAX),
+                memory_mb: intent.memory_mb,
+                disk_mb: intent.disk_mb,
+            };
+            (intent.assignment, (fact, phase(intent)))
+        })
+        .collect()
 }
 
 fn phase(intent: &Intent) -> Change {
@@ -72,20 +93,5 @@ fn phase(intent: &Intent) -> Change {
         IntentPhase::Run => Change::Placed,
         IntentPhase::Unroute { .. } => Change::Unrouted,
         IntentPhase::Stop => Change::Stopped,
-    }
-}
-
-fn fact(process: ProcessGuid, intent: &Intent, cells: &[CellGuid]) -> IntentFact {
-    IntentFact {
-        process,
-        assignment: intent.assignment,
-        index: intent.index,
-        version: intent.version,
-        cell: cells
-            .iter()
-            .position(|guid| *guid == intent.cell)
-            .unwrap_or(usize::MAX),
-        memory_mb: intent.memory_mb,
-        disk_mb: intent.disk_mb,
     }
 }

@@ -20,6 +20,8 @@ pub enum Mutant {
     NoBackOff,
     /// An agent that starts again forgets what it ran.
     ForgetOnRestart,
+    /// A task whose agent was killed at its start is started again.
+    RestartTasks,
     /// A cell offers more than it has.
     Overcommit,
 }

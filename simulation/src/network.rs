@@ -14,6 +14,8 @@ use cfx_protocol::route::{RouteFrame, TableAck};
 
 use crate::dice::Dice;
 
+/// A caller gives up after this time, and its machine with it.
+const CALL_MAX: Duration = Duration::from_secs(3);
 /// How much later something that was lost of a stream is sent again, milliseconds.
 const RESENT_AFTER_MS: (u64, u64) = (200, 900);
 
@@ -100,7 +102,7 @@ pub struct Network {
     dice: Dice,
     /// How many faults part a link in a direction.
     parted: BTreeMap<(Peer, Way), u32>,
-    held: Vec<(Peer, Message)>,
+    held: Vec<(Duration, Peer, Message)>,
     /// When the last message of a stream arrives.
     order: BTreeMap<Call, Duration>,
 }
@@ -141,7 +143,7 @@ impl Network {
         if self.is_parted(peer, message.way()) {
             // A call may be given up before the link is whole; a stream is buffered.
             if message.stream().is_some() || self.dice.chance(30) {
-                self.held.push((peer, message.clone()));
+                self.held.push((now, peer, message.clone()));
             }
             return Vec::new();
         }
@@ -189,15 +191,18 @@ impl Network {
             *parted = parted.saturating_sub(1);
         }
         let mut arriving = Vec::new();
-        for (to, message) in std::mem::take(&mut self.held) {
+        for (sent, to, message) in std::mem::take(&mut self.held) {
             if self.is_parted(to, message.way()) {
-                self.held.push((to, message));
-            } else {
-                let arrival = match message.stream() {
-                    Some(stream) => self.arrival_in_order(now, stream),
-                    None => now + self.latency(),
-                };
-                arriving.push((arrival, to, message));
+                self.held.push((sent, to, message));
+                continue;
+            }
+            match message.stream() {
+                Some(stream) => {
+                    let arrival = self.arrival_in_order(now, stream);
+                    arriving.push((arrival, to, message));
+                }
+                None if now < sent + CALL_MAX => arriving.push((now + self.latency(), to, message)),
+                None => {}
             }
         }
         arriving

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cfx_cell_agent::plan::BackOff;
 
 use crate::dice::Dice;
-use crate::fault::Fault;
+use crate::fault::{self, Fault, Kind};
 use crate::network::Weather;
 
 /// One world.
@@ -87,9 +87,10 @@ impl Scenario {
         let cells = cells(&mut dice, &apps);
         let routers = usize::from(dice.chance(60)) + 1;
         let calm_at = dice.ms(20_000, 60_000);
+        let mix = fault::mix(&mut dice);
         let count = if is_calm { 0 } else { dice.between(1, 9) };
         let mut faults: Vec<_> = (0..count)
-            .map(|_| planned(&mut dice, cells.len(), routers, calm_at))
+            .map(|_| planned(&mut dice, &mix, cells.len(), routers, calm_at))
             .collect();
         faults.sort_by_key(|planned| planned.at);
         Self {
@@ -193,7 +194,13 @@ fn temper(dice: &mut Dice, is_calm: bool) -> Temper {
     }
 }
 
-fn planned(dice: &mut Dice, cells: usize, routers: usize, calm_at: Duration) -> Planned {
+fn planned(
+    dice: &mut Dice,
+    mix: &[Kind],
+    cells: usize,
+    routers: usize,
+    calm_at: Duration,
+) -> Planned {
     let latest = u64::try_from(calm_at.as_millis()).unwrap_or(u64::MAX);
     let at = dice.ms(2_000, latest - 1_000);
     // Short ones heal before anybody is taken for lost; long ones do not.
@@ -205,6 +212,6 @@ fn planned(dice: &mut Dice, cells: usize, routers: usize, calm_at: Duration) -> 
     Planned {
         at,
         lasts,
-        fault: Fault::draw(dice, cells, routers),
+        fault: Fault::draw(dice, mix, cells, routers),
     }
 }

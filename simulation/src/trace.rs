@@ -70,7 +70,7 @@ pub enum Fact {
         assignment: AssignmentGuid,
     },
     /// A machine's wall clock jumped.
-    Jumped { cell: usize },
+    Jumped { cell: usize, noticed: bool },
     /// A router, or its link, is in trouble, and was until now.
     RouterTrouble { router: usize },
 }
@@ -86,7 +86,9 @@ pub struct Receiver {
 /// An intent with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntentFact {
-    pub process: ProcessGuid,
+    /// The process, or the task under the same name.
+    pub work: ProcessGuid,
+    pub runs_once: bool,
     pub assignment: AssignmentGuid,
     pub index: u32,
     pub version: u64,
@@ -193,7 +195,7 @@ impl fmt::Display for Fact {
                     short(assignment.0)
                 )
             }
-            Self::Jumped { cell } => write!(f, "the wall clock of cell {cell} jumps"),
+            Self::Jumped { cell, .. } => write!(f, "the wall clock of cell {cell} jumps"),
             Self::RouterTrouble { router } => write!(f, "router {router} is in trouble until now"),
         }
     }
@@ -211,7 +213,7 @@ impl fmt::Display for Author {
 
 impl fmt::Display for IntentFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (process, name) = (short(self.process.0), short(self.assignment.0));
+        let (process, name) = (short(self.work.0), short(self.assignment.0));
         let Self {
             index,
             version,

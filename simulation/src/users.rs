@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use cfx_cloud_controller::actions::deletion::{Progress, delete_app};
 use cfx_cloud_controller::actions::deployment::create_deployment;
-use cfx_cloud_controller::actions::{Act, Refused, app, process};
-use cfx_cloud_controller::state::Draft;
+use cfx_cloud_controller::actions::{Act, Refused, app, process, task};
 use cfx_cloud_controller::state::domain::Domain;
 use cfx_cloud_controller::state::droplet::{Droplet, DropletContent, DropletState};
 use cfx_cloud_controller::state::meta::Meta;
@@ -15,6 +14,8 @@ use cfx_cloud_controller::state::package::BlobFacts;
 use cfx_cloud_controller::state::process::Process;
 use cfx_cloud_controller::state::route::{Destination, Route};
 use cfx_cloud_controller::state::space::Space;
+use cfx_cloud_controller::state::task::Task;
+use cfx_cloud_controller::state::{Draft, Link};
 use cfx_protocol::id::{
     AppGuid, DomainGuid, DropletGuid, OrgGuid, ProcessGuid, RouteGuid, SpaceGuid,
 };
@@ -23,6 +24,7 @@ use cfx_protocol::v3::app::{AppRelationship, NewApp, SpaceRelationship};
 use cfx_protocol::v3::deployment::{NewDeployment, NewDeploymentOptions};
 use cfx_protocol::v3::process::Scale;
 use cfx_protocol::v3::resource::{Number, ToOne};
+use cfx_protocol::v3::task::NewTask;
 
 use crate::around::Around;
 use crate::controller::{Answer, Controller};
@@ -56,6 +58,8 @@ enum Command {
     Stop,
     Start,
     Update(i64),
+    RunTask,
+    CancelTask,
     Delete,
 }
 
@@ -128,7 +132,7 @@ impl Wanted {
                 started: true,
                 ..self
             },
-            Command::RestartInstance(_) => self,
+            Command::RestartInstance(_) | Command::RunTask | Command::CancelTask => self,
             Command::Stop => Self {
                 started: false,
                 ..self
@@ -143,13 +147,15 @@ impl Wanted {
 }
 
 fn draw(dice: &mut Dice) -> Command {
-    match dice.between(0, 19) {
-        0..=6 => Command::Scale(dice.count(0, INSTANCES_MAX)),
-        7..=8 => Command::Restart,
-        9..=11 => Command::RestartInstance(dice.count(0, 3)),
-        12 => Command::Stop,
-        13..=14 => Command::Start,
-        15..=18 => Command::Update(i64::from(dice.count(1, 3))),
+    match dice.between(0, 23) {
+        0..=5 => Command::Scale(dice.count(0, INSTANCES_MAX)),
+        6..=7 => Command::Restart,
+        8..=10 => Command::RestartInstance(dice.count(0, 3)),
+        11 => Command::Stop,
+        12..=13 => Command::Start,
+        14..=16 => Command::Update(i64::from(dice.count(1, 3))),
+        17..=21 => Command::RunTask,
+        22 => Command::CancelTask,
         _ => Command::Delete,
     }
 }
@@ -189,6 +195,26 @@ fn carry_out(
                 metadata: None,
             };
             create_deployment(draft, act, &new).map(drop)
+        }
+        Command::RunTask => {
+            let new = NewTask {
+                command: Some("run".to_owned()),
+                name: None,
+                memory_in_mb: Some(Number(64)),
+                disk_in_mb: None,
+                log_rate_limit_in_bytes_per_second: None,
+                droplet_guid: None,
+                template: None,
+                metadata: None,
+            };
+            task::create_task(draft, act, guid, &new).map(drop)
+        }
+        Command::CancelTask => {
+            let mut tasks = draft.linked::<Task>(Link::TasksOf(guid.0));
+            let first = tasks.next().map(|task| task.guid);
+            drop(tasks);
+            let first = first.ok_or(Refused::NotFound("Task"))?;
+            task::cancel_task(draft, act, first).map(drop)
         }
         Command::Delete => {
             while delete_app(draft, act, guid)? == Progress::More {}

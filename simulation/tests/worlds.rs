@@ -81,6 +81,11 @@ fn agents_that_forget_what_they_ran_are_caught() {
 }
 
 #[test]
+fn tasks_that_are_started_twice_are_caught() {
+    assert_eq!(caught_by(Mutant::RestartTasks), "I11");
+}
+
+#[test]
 fn cells_that_are_given_more_than_they_have_are_caught() {
     assert_eq!(caught_by(Mutant::Overcommit), "I7");
 }

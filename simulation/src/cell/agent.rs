@@ -10,12 +10,12 @@ use std::time::Duration;
 use cfx_cell_agent::agent::picture::Picture;
 use cfx_cell_agent::plan::{Action, BackOff, Desired, Followed, Instance, Step, Work, plan};
 use cfx_process::clock::Time;
-use cfx_protocol::actual::{Address, CrashReport};
+use cfx_protocol::actual::{Address, CrashReport, Outcome};
 use cfx_protocol::desired::{DesiredFrame, Work as Purpose};
 use cfx_protocol::generation::Refused;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid, ProcessGuid};
 use cfx_protocol::instance::{CrashReason, InstanceEvent, InstanceState};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::CellEvent;
 use super::machine::{Machine, Phase};
@@ -26,8 +26,9 @@ use crate::time::Watch;
 use crate::trace::Fact;
 use crate::world::Event;
 
-/// Longest sleep of the loop, as in the agent.
-const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// The agent's own constants: smaller jumps of the clock are none, and the loop sleeps no longer.
+const JUMP_MIN: Duration = Duration::from_millis(500);
+pub const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// How a step went, or what was noticed.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,7 @@ pub enum News {
     Healthy,
     NeverHealthy,
     Ended { status: i32, lost: bool },
+    Concluded(Outcome),
     Cleared,
     Stopped,
 }
@@ -56,6 +58,8 @@ pub struct Agent {
     pub healthy_since: BTreeMap<InstanceGuid, Duration>,
     pub changes: u64,
     next_turn: Duration,
+    /// Wall time and true time when the clock was looked at last.
+    last_look: (Timestamp, Duration),
 }
 
 /// A step that is to be carried out.
@@ -67,6 +71,9 @@ pub struct Order {
     pub address: Option<Address>,
     pub process: ProcessGuid,
     pub timeout_s: u32,
+    pub runs_once: bool,
+    /// How a task ends that is told to have failed.
+    pub failure: Option<Outcome>,
 }
 
 impl Agent {
@@ -74,7 +81,9 @@ impl Agent {
     #[must_use]
     pub fn new(cell: usize, life: u64, watch: Watch, rule: BackOff, saved: &Saved) -> Self {
         let (desired, instances) = saved.restore();
+        let last_look = (watch.now(), watch.monotonic());
         Self {
+            last_look,
             life,
             cell,
             watch,
@@ -92,7 +101,7 @@ impl Agent {
     /// Take over what runs, as `adopt` does: nothing is restarted, nothing is stopped.
     pub fn adopt(&mut self, machine: &mut Machine, around: &mut Around) {
         use InstanceState as S;
-        let mut watched = Vec::new();
+        let (now, mut watched) = (self.watch.now(), Vec::new());
         for instance in self.instances.values_mut() {
             match instance.state {
                 S::Starting { .. } | S::Running { .. } => {
@@ -100,7 +109,7 @@ impl Agent {
                 }
                 S::Stopping { .. } if instance.armed => watched.push(order(instance, Action::Arm)),
                 S::Preparing | S::Ready => {
-                    instance.begin(instance.start + u32::from(instance.armed));
+                    begin_again(instance, now, around);
                     instance.remains = true;
                 }
                 S::Stopping { .. } | S::Crashed { .. } | S::Gone => {}
@@ -126,6 +135,7 @@ impl Agent {
                 status: -1,
                 lost: true,
             },
+            Some(_) if order.runs_once => return,
             Some(Phase::Booting | Phase::Leaving | Phase::Waiting) => {
                 let timeout = Duration::from_secs(order.timeout_s.into());
                 return around.after(timeout, self.told(order, News::NeverHealthy));
@@ -151,6 +161,7 @@ impl Agent {
     /// One turn of the loop: what is to be begun, remembered in `saved`.
     pub fn turn(&mut self, saved: &mut Saved, around: &mut Around) -> Vec<Order> {
         let now = self.watch.now();
+        self.notice_jump(now);
         let planned = plan(&self.desired, &self.instances, now);
         let marked = planned.steps.iter().filter_map(|step| self.mark(step, now));
         let orders = marked.collect();
@@ -166,6 +177,21 @@ impl Agent {
             }
         }
         orders
+    }
+
+    /// When the wall clock is set, what is waited for moves with it.
+    fn notice_jump(&mut self, wall: Timestamp) {
+        let (wall_before, before) = self.last_look;
+        let monotonic = self.watch.monotonic();
+        self.last_look = (wall, monotonic);
+        let passed = SignedDuration::try_from(monotonic.saturating_sub(before));
+        let jump = wall.duration_since(wall_before) - passed.unwrap_or_default();
+        if jump.unsigned_abs() >= JUMP_MIN {
+            self.instances
+                .values_mut()
+                .for_each(|instance| instance.shift_times(jump));
+            self.changes += 1;
+        }
     }
 
     fn mark(&mut self, step: &Step, now: Timestamp) -> Option<Order> {
@@ -185,6 +211,7 @@ impl Agent {
                 instance.armed = true;
                 Some(Work::Arming)
             }
+            Action::Conclude => Some(Work::Concluding),
             Action::Clear => Some(Work::Clearing),
             Action::Stop => Some(Work::Stopping),
             _ => instance.under_way,
@@ -234,7 +261,10 @@ impl Agent {
             }
             News::Prepared(Err(detail)) | News::Armed(Err(detail)) => {
                 let detail = detail.to_owned();
-                self.crash(guid, CrashReason::StartFailed { detail }, around);
+                match instance.failure(detail.clone()) {
+                    Some(outcome) => conclude(instance, outcome, now),
+                    None => self.crash(guid, CrashReason::StartFailed { detail }, around),
+                }
             }
             News::Abandoned => {}
             News::Armed(Ok(())) => self.apply(guid, InstanceEvent::Launched, now),
@@ -250,6 +280,7 @@ impl Agent {
                 }
             }
             News::Ended { status, lost } => self.ended(guid, status, lost, around),
+            News::Concluded(outcome) => conclude(instance, outcome, now),
             News::Cleared => instance.remains = false,
             News::Stopped => {
                 instance.remains = false;
@@ -272,23 +303,26 @@ impl Agent {
     }
 
     fn ended(&mut self, guid: AssignmentGuid, status: i32, lost: bool, around: &mut Around) {
-        let state = self.instances.get(&guid).map(|instance| &instance.state);
-        let runs = matches!(
-            state,
-            Some(
-                InstanceState::Ready
-                    | InstanceState::Starting { .. }
-                    | InstanceState::Running { .. }
-            )
-        );
-        if runs {
-            let reason = if lost {
-                CrashReason::Lost
-            } else {
-                CrashReason::Exited { status }
-            };
-            self.crash(guid, reason, around);
+        use InstanceState as S;
+        let Some(instance) = self.instances.get_mut(&guid) else {
+            return;
+        };
+        if !matches!(
+            instance.state,
+            S::Ready | S::Starting { .. } | S::Running { .. }
+        ) {
+            return;
         }
+        if instance.is_run_once() {
+            instance.ended = true;
+            return;
+        }
+        let reason = if lost {
+            CrashReason::Lost
+        } else {
+            CrashReason::Exited { status }
+        };
+        self.crash(guid, reason, around);
     }
 
     fn crash(&mut self, guid: AssignmentGuid, reason: CrashReason, around: &mut Around) {
@@ -389,6 +423,21 @@ impl Order {
     }
 }
 
+/// Its agent was killed before or while it got its command. A task must not run twice; a process
+/// begins anew under another name.
+fn begin_again(instance: &mut Instance, now: Timestamp, around: &Around) {
+    let detail = "the agent was restarted at the moment of its start".to_owned();
+    match instance.failure(detail).filter(|_| instance.armed) {
+        Some(outcome) if !around.has(Mutant::RestartTasks) => conclude(instance, outcome, now),
+        _ => instance.begin(instance.start + u32::from(instance.armed)),
+    }
+}
+
+fn conclude(instance: &mut Instance, outcome: Outcome, now: Timestamp) {
+    // What may not happen does not; the agent logs it and goes on.
+    let _illegal = instance.conclude(outcome, now);
+}
+
 fn order(instance: &Instance, action: Action) -> Order {
     let (process, timeout_s) = match &instance.spec.work {
         Purpose::Process {
@@ -403,5 +452,7 @@ fn order(instance: &Instance, action: Action) -> Order {
         address: instance.address,
         process,
         timeout_s,
+        runs_once: instance.is_run_once(),
+        failure: instance.failure("it exited with another status than 0".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ use cfx_protocol::actual::Address;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid, ProcessGuid};
 
 use super::CellEvent;
+use super::agent::Order;
 use crate::around::Around;
 use crate::mutant::Mutant;
 use crate::scenario::AppShape;
@@ -46,6 +47,8 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppEvent {
     Boots,
+    /// It ends where it should not.
+    Crashes,
     Exits(i32),
 }
 
@@ -147,8 +150,8 @@ impl Machine {
     }
 
     /// Give the app its command. False: its container is gone.
-    pub fn arm(&mut self, guid: InstanceGuid, process: ProcessGuid, around: &mut Around) -> bool {
-        let cell = self.cell;
+    pub fn arm(&mut self, order: &Order, around: &mut Around) -> bool {
+        let (cell, guid) = (self.cell, order.name());
         let Some(container) = self.containers.get_mut(&guid) else {
             return false;
         };
@@ -159,26 +162,24 @@ impl Machine {
             assignment,
             start,
         });
-        let Some(app) = self.apps.get(&process) else {
-            return true;
+        let script = match self.apps.get(&order.process) {
+            Some(app) => script_of(app, around),
+            None => {
+                let status = i32::from(around.dice.chance(30));
+                vec![(around.dice.ms(1, 6_000), AppEvent::Exits(status))]
+            }
         };
-        let misbehaves = around.temper.apps_misbehave;
-        let app_event = |event| {
-            Event::Cell(
-                cell,
-                CellEvent::App {
-                    instance: guid,
-                    event,
-                },
-            )
-        };
-        if !(misbehaves && around.dice.chance(app.mute_percent)) {
-            let boot = around.dice.ms(app.boot_ms.0, app.boot_ms.1);
-            around.after(boot, app_event(AppEvent::Boots));
-        }
-        if misbehaves && around.dice.chance(app.crash_percent) {
-            let life = around.dice.ms(0, 15_000);
-            around.after(life, app_event(AppEvent::Exits(1)));
+        for (after, event) in script {
+            around.after(
+                after,
+                Event::Cell(
+                    cell,
+                    CellEvent::App {
+                        instance: guid,
+                        event,
+                    },
+                ),
+            );
         }
         true
     }
@@ -192,7 +193,10 @@ impl Machine {
         match (event, container.phase) {
             (AppEvent::Boots, Phase::Booting) => self.set(guid, Phase::Listening, around),
             // What was going to crash thinks better of it once the faults have stopped.
-            (AppEvent::Exits(1), _) if calm => return false,
+            (AppEvent::Crashes, _) if calm => return false,
+            (AppEvent::Crashes, Phase::Booting | Phase::Listening) => {
+                self.set(guid, Phase::Ended { status: 1 }, around);
+            }
             (AppEvent::Exits(status), Phase::Booting | Phase::Listening | Phase::Leaving) => {
                 self.set(guid, Phase::Ended { status }, around);
             }
@@ -263,6 +267,22 @@ impl Machine {
             });
         }
     }
+}
+
+/// What one start of an app does, and when.
+fn script_of(app: &AppShape, around: &mut Around) -> Vec<(Duration, AppEvent)> {
+    let misbehaves = around.temper.apps_misbehave;
+    let mut script = Vec::new();
+    if !(misbehaves && around.dice.chance(app.mute_percent)) {
+        script.push((
+            around.dice.ms(app.boot_ms.0, app.boot_ms.1),
+            AppEvent::Boots,
+        ));
+    }
+    if misbehaves && around.dice.chance(app.crash_percent) {
+        script.push((around.dice.ms(0, 15_000), AppEvent::Crashes));
+    }
+    script
 }
 
 fn pool(cell: usize) -> AddressPool {

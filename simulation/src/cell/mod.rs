@@ -4,12 +4,13 @@ pub mod agent;
 pub mod link;
 pub mod machine;
 pub mod state;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use cfx_cell_agent::plan::{Action, BackOff};
+use cfx_cell_agent::plan::BackOff;
 use cfx_protocol::cell::{Capacity, CellRegistration};
 use cfx_protocol::id::{AssignmentGuid, CellGuid, InstanceGuid, ProcessGuid};
 
@@ -18,31 +19,25 @@ use crate::mutant::Mutant;
 use crate::network::{Call, Down, Peer};
 use crate::scenario::{AppShape, CellShape, Scenario};
 use crate::time::Watch;
-use crate::trace::Fact;
 use crate::world::Event;
-use agent::{Agent, News, Order};
+use agent::{Agent, News, SLEEP_MAX};
 use link::{Link, LinkEvent};
 use machine::{AppEvent, Machine, Phase};
 use state::Saved;
-
-/// Between TERM and KILL: the agent's own constant.
-const GRACEFUL: Duration = Duration::from_secs(10);
-/// Before a runtime that does not answer is asked again.
-const RUNTIME_RETRY: Duration = Duration::from_millis(300);
+use steps::Doing;
 
 /// Something on a cell is due.
 #[derive(Debug, Clone)]
 pub enum CellEvent {
     AgentStarts,
+    AgentDies,
     Turn {
         life: u64,
     },
-    /// A step has been carried out; a preparation counts only if its ticket is still good.
+    /// A step has been carried out.
     Done {
         life: u64,
-        order: Order,
-        ticket: Call,
-        fails: bool,
+        doing: Box<Doing>,
     },
     Told {
         life: u64,
@@ -78,6 +73,8 @@ pub struct Cell {
     pub is_lost: bool,
     pub is_draining: bool,
     pub runtime_answers: bool,
+    /// The agent is killed when it gives an app its command next.
+    pub dies_arming: bool,
 }
 
 impl Cell {
@@ -105,6 +102,7 @@ impl Cell {
             is_lost: false,
             is_draining: false,
             runtime_answers: true,
+            dies_arming: false,
         }
     }
 
@@ -164,6 +162,15 @@ impl Cell {
         }
     }
 
+    /// The wall clock was set: the agent looks at it within one turn of its loop.
+    pub fn look_at_clock(&self, around: &mut Around) {
+        if let Some(agent) = self.agent() {
+            let soon = around.dice.ms(0, 250).min(SLEEP_MAX);
+            let turn = CellEvent::Turn { life: agent.life };
+            around.after(soon, Event::Cell(self.number, turn));
+        }
+    }
+
     fn registration(&self, around: &Around) -> CellRegistration {
         let overcommit = if around.has(Mutant::Overcommit) { 8 } else { 1 };
         CellRegistration {
@@ -197,6 +204,7 @@ impl Cell {
     pub fn on(&mut self, event: CellEvent, around: &mut Around) {
         match event {
             CellEvent::AgentStarts => return self.start_agent(around),
+            CellEvent::AgentDies => return self.kill_agent(around),
             CellEvent::App { instance, event } => self.app_does(instance, event, around),
             CellEvent::Turn { life } if self.lives(life) => {}
             CellEvent::Told {
@@ -207,14 +215,7 @@ impl Cell {
             } if self.lives(life) => {
                 self.hear(assignment, start, news, around);
             }
-            CellEvent::Done {
-                life,
-                order,
-                ticket,
-                fails,
-            } if self.lives(life) => {
-                self.done(order, ticket, fails, around);
-            }
+            CellEvent::Done { life, doing } if self.lives(life) => self.done(life, doing, around),
             CellEvent::Link { life, event } if self.lives(life) => self.on_link(event, around),
             _ => return,
         }
@@ -339,130 +340,6 @@ impl Cell {
         let life = agent.life;
         for order in orders {
             self.begin(life, order, around);
-        }
-    }
-
-    fn begin(&mut self, life: u64, order: Order, around: &mut Around) {
-        let ticket = around.call();
-        let temper = around.temper;
-        let (mut wait, mut fails) = (around.dice.ms(1, 30), false);
-        match order.action {
-            Action::Prepare { .. } => {
-                let busy = self.preparing.len() / self.shape.starts as usize;
-                let rounds = u32::try_from(busy).unwrap_or_default() + 1;
-                wait = around.dice.ms(temper.prepare_ms.0, temper.prepare_ms.1) * rounds;
-                fails = around.dice.chance(temper.fail_percent);
-                if around.dice.chance(temper.hang_percent) {
-                    (wait, fails) = (around.dice.ms(5_000, 60_000), true);
-                }
-                self.preparing.insert(order.assignment, ticket);
-            }
-            Action::Stop => wait += self.terminate(&order, around),
-            Action::Abandon => {
-                if self.preparing.remove(&order.assignment).is_some() {
-                    self.notice(order.assignment, order.start, News::Abandoned, around);
-                }
-                return;
-            }
-            _ => {}
-        }
-        let done = CellEvent::Done {
-            life,
-            order,
-            ticket,
-            fails,
-        };
-        around.after(wait, Event::Cell(self.number, done));
-    }
-
-    fn terminate(&mut self, order: &Order, around: &mut Around) -> Duration {
-        let (assignment, instance) = (order.assignment, order.name());
-        let serves = self.machine.phase(instance) == Some(Phase::Listening);
-        around.tell(Fact::Stopping {
-            cell: self.number,
-            assignment,
-            instance,
-            serves,
-        });
-        let farewell = around.dice.ms(0, self.farewell_max_ms).min(GRACEFUL);
-        if self.machine.terminate(instance, farewell, around) {
-            farewell
-        } else {
-            Duration::ZERO
-        }
-    }
-
-    /// A step has come to its end.
-    fn done(&mut self, order: Order, ticket: Call, fails: bool, around: &mut Around) {
-        let Some(life) = self.agent().map(|agent| agent.life) else {
-            return;
-        };
-        if !self.runtime_answers {
-            let again = CellEvent::Done {
-                life,
-                order,
-                ticket,
-                fails,
-            };
-            return around.after(RUNTIME_RETRY, Event::Cell(self.number, again));
-        }
-        let (assignment, start) = (order.assignment, order.start);
-        let news = match order.action {
-            Action::Prepare { .. } => {
-                if self.preparing.get(&assignment) != Some(&ticket) {
-                    return;
-                }
-                self.preparing.remove(&assignment);
-                News::Prepared(self.prepare(&order, fails, around))
-            }
-            Action::Arm => {
-                let armed = self.machine.arm(order.name(), order.process, around);
-                if armed {
-                    let timeout = Duration::from_secs(order.timeout_s.into());
-                    let never = CellEvent::Told {
-                        life,
-                        assignment,
-                        start,
-                        news: News::NeverHealthy,
-                    };
-                    around.after(timeout, Event::Cell(self.number, never));
-                }
-                News::Armed(armed.then_some(()).ok_or("the container is gone"))
-            }
-            Action::Clear => {
-                self.clear(&order, around);
-                News::Cleared
-            }
-            Action::Stop => {
-                self.clear(&order, around);
-                self.machine.free(assignment, around);
-                News::Stopped
-            }
-            Action::Conclude | Action::Abandon | Action::Forget => return,
-        };
-        self.hear(assignment, start, news, around);
-    }
-
-    fn prepare(
-        &mut self,
-        order: &Order,
-        fails: bool,
-        around: &mut Around,
-    ) -> Result<cfx_protocol::actual::Address, &'static str> {
-        self.clear(order, around);
-        if fails {
-            return Err("the runtime could not make it");
-        }
-        let address = self.machine.lease(order.assignment, order.address, around);
-        let address = address.ok_or("no address is free")?;
-        self.machine
-            .make(order.assignment, order.start, address, around);
-        Ok(address)
-    }
-
-    fn clear(&mut self, order: &Order, around: &mut Around) {
-        for name in order.names() {
-            self.machine.remove(name, around);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What checkers must remember of earlier facts. Nothing here judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cfx_protocol::generation::Token;
@@ -8,6 +8,9 @@ use cfx_protocol::id::AssignmentGuid;
 
 use crate::scenario::Scenario;
 use crate::trace::Fact;
+
+/// An agent looks at its clock this often at least.
+pub(super) const JUMP_NOTICED: Duration = Duration::from_millis(260);
 
 #[derive(Debug)]
 pub struct History {
@@ -17,8 +20,14 @@ pub struct History {
     /// Since when an instance listens, or until when it did.
     pub listening: BTreeMap<AssignmentGuid, (bool, Duration)>,
     pub crashes: BTreeMap<AssignmentGuid, Crash>,
-    /// When a cell's wall clock jumped last, and when a router was in trouble last.
+    /// How often each assignment got its command.
+    pub armed: BTreeMap<AssignmentGuid, u32>,
+    /// Assignments that run once.
+    pub tasks: BTreeSet<AssignmentGuid>,
+    /// When a cell's wall clock jumped last, and when it did with no agent there to notice.
     pub jumped: Vec<Option<Duration>>,
+    pub jumped_unnoticed: Vec<Option<Duration>>,
+    /// When a router was in trouble last.
     pub router_trouble: Vec<Option<Duration>>,
 }
 
@@ -28,6 +37,8 @@ pub struct Crash {
     pub at: Duration,
     pub count: u32,
     pub cell: usize,
+    /// Its agent had not noticed yet that the clock had jumped.
+    pub jumped: bool,
 }
 
 impl History {
@@ -38,7 +49,10 @@ impl History {
             router_tokens: vec![None; scenario.routers],
             listening: BTreeMap::new(),
             crashes: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            tasks: BTreeSet::new(),
             jumped: vec![None; scenario.cells.len()],
+            jumped_unnoticed: vec![None; scenario.cells.len()],
             router_trouble: vec![None; scenario.routers],
         }
     }
@@ -56,14 +70,27 @@ impl History {
                 self.listening.insert(*assignment, (*listening, now));
             }
             Fact::Crashed { cell, report, .. } => {
+                let jumped = self.jumped[*cell].is_some_and(|at| now < at + JUMP_NOTICED);
                 let crash = Crash {
                     at: now,
                     count: report.crashes,
                     cell: *cell,
+                    jumped,
                 };
                 self.crashes.insert(report.assignment, crash);
             }
-            Fact::Jumped { cell } => self.jumped[*cell] = Some(now),
+            Fact::Jumped { cell, noticed } => {
+                self.jumped[*cell] = Some(now);
+                if !noticed {
+                    self.jumped_unnoticed[*cell] = Some(now);
+                }
+            }
+            Fact::Armed { assignment, .. } => {
+                *self.armed.entry(*assignment).or_default() += 1;
+            }
+            Fact::Intended { intent, .. } if intent.runs_once => {
+                self.tasks.insert(intent.assignment);
+            }
             Fact::RouterTrouble { router } => self.router_trouble[*router] = Some(now),
             _ => {}
         }

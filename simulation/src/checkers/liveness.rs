@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use cfx_cloud_controller::state::app::{App, DesiredState};
 use cfx_cloud_controller::state::process::Process;
+use cfx_cloud_controller::state::task::{Task, TaskState};
 use cfx_protocol::id::AssignmentGuid;
 use cfx_protocol::instance::InstanceState;
 
@@ -23,6 +25,7 @@ pub fn settled(view: &View<'_>) -> Result<(), Violation> {
         }
     };
     let expected = running(view).map_err(told("L1 what is wanted runs"))?;
+    ended(view).map_err(told("L1 tasks come to an end"))?;
     left_over(view, &expected).map_err(told("L1 nothing is left over"))?;
     served(view, &expected).map_err(told("L2 routers serve the truth"))
 }
@@ -112,6 +115,18 @@ fn listens(view: &View<'_>, assignment: AssignmentGuid, cell: usize) -> Result<(
                 cell.number
             ))
         }
+    }
+}
+
+/// A task that no cell has room for may wait.
+fn ended(view: &View<'_>) -> Result<(), String> {
+    let runs = |task: &&Arc<Task>| {
+        let waits = task.state == TaskState::Pending && task.intent.is_none();
+        !waits && !matches!(task.state, TaskState::Succeeded | TaskState::Failed)
+    };
+    match view.state.all::<Task>().find(runs) {
+        Some(task) => Err(format!("the task {} is {:?}", task.guid, task.state)),
+        None => Ok(()),
     }
 }
 

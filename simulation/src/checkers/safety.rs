@@ -10,6 +10,7 @@ use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AppGuid, ProcessGuid};
 use cfx_protocol::link::CELL_SUSPECT_MS;
 
+use super::history::JUMP_NOTICED;
 use super::{View, Violation};
 use crate::cell::machine::Phase;
 use crate::trace::{Author, Change, Fact, IntentFact};
@@ -33,6 +34,7 @@ const RULES: &[(&str, Rule)] = &[
         "I10 nothing is stopped that durable state does not stop",
         ordered_to_stop,
     ),
+    ("I11 what runs once starts once", once),
     ("I12 crashes are counted and waited for", backed_off),
 ];
 
@@ -88,11 +90,23 @@ fn found(view: &View<'_>, guid: AppGuid) -> Wanted {
 
 fn owned(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     match fact {
+        // A task goes with its app, intent and all; its cell is told by that.
+        Fact::Intended {
+            intent,
+            author: Author::User,
+            ..
+        } if intent.runs_once => Ok(()),
         Fact::Made {
             cell, assignment, ..
-        } if !view.intents.known.contains_key(assignment) => Err(format!(
-            "cell {cell} makes {assignment}, for which there is no intent"
-        )),
+        } => {
+            let is_known = view.intents.known.contains_key(assignment);
+            if is_known || view.history.tasks.contains(assignment) {
+                return Ok(());
+            }
+            Err(format!(
+                "cell {cell} makes {assignment}, for which there is no intent"
+            ))
+        }
         Fact::Intended {
             intent,
             change: Change::Forgotten,
@@ -102,7 +116,10 @@ fn owned(view: &View<'_>, fact: &Fact) -> Result<(), String> {
                 .cells
                 .iter()
                 .flat_map(|cell| cell.machine.containers.values());
-            let mut left = all.filter(|it| it.assignment == intent.assignment);
+            // What has run once needs no intent to be cleared away.
+            let is_over = |phase| intent.runs_once && matches!(phase, Phase::Ended { .. });
+            let mut left =
+                all.filter(|it| it.assignment == intent.assignment && !is_over(it.phase));
             match left.next() {
                 Some(left) => Err(format!(
                     "the intent of {} is gone, its container is {:?}",
@@ -130,7 +147,7 @@ fn replaced_first(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     let since = view.now.saturating_sub(BELIEF_MAX);
     let served = view
         .intents
-        .at(intent.process, intent.index)
+        .at(intent.work, intent.index)
         .any(|(other, phase)| {
             let is_other = other.assignment != intent.assignment && *phase == Change::Placed;
             is_other && view.history.listened_since(other.assignment, since)
@@ -140,13 +157,13 @@ fn replaced_first(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     }
     Err(format!(
         "index {} of {} is unrouted on cell {} and no other one serves",
-        intent.index, intent.process, intent.cell
+        intent.index, intent.work, intent.cell
     ))
 }
 
 /// Did users ask for its end?
 fn is_asked_for(view: &View<'_>, intent: &IntentFact) -> bool {
-    let Some(process) = view.state.get::<Process>(&intent.process) else {
+    let Some(process) = view.state.get::<Process>(&intent.work) else {
         return true;
     };
     let app = view.state.get::<App>(&process.app);
@@ -305,7 +322,13 @@ fn ordered_to_stop(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     else {
         return Ok(());
     };
+    let here = view.cells[*cell].machine.containers.values();
+    let runs = here
+        .filter(|it| it.assignment == *assignment)
+        .any(|it| it.phase == Phase::Leaving);
     match view.intents.known.get(assignment) {
+        // What has run once is cleared away when it has ended.
+        Some((intent, _)) if intent.runs_once && !runs => Ok(()),
         Some((_, phase @ (Change::Placed | Change::Unrouted))) => Err(format!(
             "cell {cell} stops {assignment}, whose intent is {phase:?}"
         )),
@@ -318,32 +341,32 @@ fn backed_off(view: &View<'_>, fact: &Fact) -> Result<(), String> {
         Fact::Crashed { cell, report, ran } => {
             let before = view.history.crashes.get(&report.assignment);
             let since = before.map_or(Duration::ZERO, |crash| crash.at);
-            if view.history.jumped[*cell].is_some_and(|at| at >= since) {
+            if is_confused(view, *cell, since) || before.is_some_and(|crash| crash.jumped) {
                 return Ok(());
             }
             let rested = ran.is_some_and(|ran| ran > view.scenario.back_off.reset_after);
             let expected = before.filter(|_| !rested).map_or(0, |crash| crash.count) + 1;
-            let counted = report.crashes;
-            (counted == expected).then_some(()).ok_or_else(|| {
-                format!(
-                    "crash {expected} of {} is counted as {counted}; it ran {ran:?}",
-                    report.assignment
-                )
-            })
+            if report.crashes == expected {
+                return Ok(());
+            }
+            let (name, counted) = (report.assignment, report.crashes);
+            Err(format!(
+                "crash {expected} of {name} is counted as {counted}; it ran {ran:?}"
+            ))
         }
         Fact::Made {
             cell, assignment, ..
         } => {
-            let Some(crash) = view.history.crashes.get(assignment) else {
+            let crash = view.history.crashes.get(assignment);
+            let Some(crash) = crash.filter(|crash| crash.cell == *cell && !crash.jumped) else {
                 return Ok(());
             };
             let due = crash.at + wait(view.scenario.back_off.first, crash.count);
             // Timestamps are cut to microseconds here and there.
             let is_early = view.now + Duration::from_millis(1) < due;
-            let jumped = view.history.jumped[*cell].is_some_and(|at| at >= crash.at);
-            if is_early && !jumped && crash.cell == *cell {
+            if is_early && !is_confused(view, *cell, crash.at) {
                 return Err(format!(
-                    "{assignment} starts {:?} before its wait is over",
+                    "{assignment} starts {:?} too early",
                     due - view.now
                 ));
             }
@@ -351,6 +374,29 @@ fn backed_off(view: &View<'_>, fact: &Fact) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Nobody could notice that the cell's wall clock jumped, or nobody has had the time to.
+fn is_confused(view: &View<'_>, cell: usize, since: Duration) -> bool {
+    let unnoticed = view.history.jumped_unnoticed[cell].is_some_and(|at| at >= since);
+    unnoticed || view.history.jumped[cell].is_some_and(|at| view.now < at + JUMP_NOTICED)
+}
+
+/// A task gets its command once, whatever becomes of agents and cells.
+fn once(view: &View<'_>, fact: &Fact) -> Result<(), String> {
+    let Fact::Armed {
+        cell, assignment, ..
+    } = fact
+    else {
+        return Ok(());
+    };
+    let runs_once = view.history.tasks.contains(assignment);
+    if runs_once && view.history.armed.contains_key(assignment) {
+        return Err(format!(
+            "cell {cell} starts the task {assignment} a second time"
+        ));
+    }
+    Ok(())
 }
 
 /// Cloud Foundry's rule, written again: twice at once, then doubling up to 32 times the first wait.
