@@ -164,6 +164,10 @@ impl Inner {
         let Some(status) = self.cells.get_mut(&report.cell) else {
             return (false, false);
         };
+        if status.boot == report.boot && report.sequence <= status.sequence {
+            // It was held up on its way: a newer one is known already.
+            return (status.known, false);
+        }
         let woke = status.liveness(now) != Liveness::Alive;
         let mut changed = woke
             || status.healthy != report.healthy
@@ -176,6 +180,8 @@ impl Inner {
         let follows =
             status.known && status.boot == report.boot && report.sequence == status.sequence + 1;
         if !report.full && !follows {
+            // One was missed: what is known of its instances may not be true any more.
+            status.known = false;
             return (false, changed);
         }
         status.boot = report.boot;
