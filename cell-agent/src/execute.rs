@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timing;
 use crate::events::Events;
 use crate::health::Finding;
-use crate::hooks::{Order, Tools};
+use crate::hooks::{self, Order, Tools};
 use crate::logs::budget::Budget;
 use crate::logs::{Outbox, Voice};
 use crate::plan::Action;
@@ -134,6 +134,16 @@ impl Executor {
                 }
             }
             Action::Forget => {}
+        }
+    }
+
+    /// The address that an assignment had under an earlier agent stays its own.
+    pub async fn keep_address(&self, order: Order) {
+        if let Err(error) = hooks::keep_address(&self.shared.tools, &order).await {
+            let (name, told) = (order.name(), hooks::told(&error));
+            self.shared
+                .events
+                .step_failed(name, "keep the address", &told);
         }
     }
 

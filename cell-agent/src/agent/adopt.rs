@@ -41,6 +41,10 @@ impl Agent {
         let mut containers: BTreeMap<InstanceGuid, Container> =
             containers.into_iter().map(|one| (one.name, one)).collect();
         let (mut running, mut ended) = (0, 0);
+        // Before anybody new can get one: routers may still know whose they are.
+        for instance in self.instances.values().filter(|one| one.address.is_some()) {
+            self.executor.keep_address(order(instance)).await;
+        }
         for instance in self.instances.values_mut() {
             let found = containers.remove(&instance.guid());
             if take(instance, now) == Take::Over {

@@ -146,6 +146,15 @@ pub async fn find(tools: &Tools, order: &Order) -> Result<Made, HookError> {
     Ok(made)
 }
 
+/// Take over the address that an assignment had before this agent started.
+pub async fn keep_address(tools: &Tools, order: &Order) -> Result<(), HookError> {
+    let mut made = Made {
+        ports: ports(&order.spec, None),
+        ..Made::default()
+    };
+    address::make(tools, order, &mut made).await
+}
+
 /// Clear away everything of one start. The address stays with the assignment. All steps are tried,
 /// whatever fails; the first failure is told.
 pub async fn clear(tools: &Tools, name: InstanceGuid) -> Result<(), HookError> {

@@ -102,6 +102,9 @@ impl Agent {
     pub fn adopt(&mut self, machine: &mut Machine, around: &mut Around) {
         use InstanceState as S;
         let (now, mut watched) = (self.watch.now(), Vec::new());
+        for instance in self.instances.values().filter(|one| one.address.is_some()) {
+            machine.lease(instance.assignment.guid, instance.address, around);
+        }
         for instance in self.instances.values_mut() {
             match instance.state {
                 S::Starting { .. } | S::Running { .. } => {
@@ -116,8 +119,6 @@ impl Agent {
             }
         }
         for order in watched {
-            // Finding an instance again takes its address over.
-            machine.lease(order.assignment, order.address, around);
             self.watch_over(&order, machine.phase(order.name()), around);
         }
         self.changes += 1;

@@ -117,7 +117,8 @@ fn owned(view: &View<'_>, fact: &Fact) -> Result<(), String> {
                 .iter()
                 .flat_map(|cell| cell.machine.containers.values());
             // What has run once needs no intent to be cleared away.
-            let is_over = |phase| intent.runs_once && matches!(phase, Phase::Ended { .. });
+            let is_over =
+                |phase| intent.runs_once && matches!(phase, Phase::Ended { .. } | Phase::Waiting);
             let mut left =
                 all.filter(|it| it.assignment == intent.assignment && !is_over(it.phase));
             match left.next() {
@@ -322,13 +323,9 @@ fn ordered_to_stop(view: &View<'_>, fact: &Fact) -> Result<(), String> {
     else {
         return Ok(());
     };
-    let here = view.cells[*cell].machine.containers.values();
-    let runs = here
-        .filter(|it| it.assignment == *assignment)
-        .any(|it| it.phase == Phase::Leaving);
     match view.intents.known.get(assignment) {
-        // What has run once is cleared away when it has ended.
-        Some((intent, _)) if intent.runs_once && !runs => Ok(()),
+        // A task ends by itself, and is then cleared away.
+        Some((intent, _)) if intent.runs_once => Ok(()),
         Some((_, phase @ (Change::Placed | Change::Unrouted))) => Err(format!(
             "cell {cell} stops {assignment}, whose intent is {phase:?}"
         )),
