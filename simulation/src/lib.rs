@@ -32,5 +32,5 @@ use world::{Outcome, World};
 /// The world of one seed, from its beginning to its end.
 #[must_use]
 pub fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
-    World::new(Scenario::draw(seed), mutant).run()
+    World::new(Scenario::draw(seed, mutant), mutant).run()
 }

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 /// True: a promise was broken.
 fn one(seed: u64, args: &Args) -> bool {
-    let mut world = World::new(Scenario::draw(seed), args.mutant);
+    let mut world = World::new(Scenario::draw(seed, args.mutant), args.mutant);
     if args.trace {
         println!("{:#?}", world.scenario);
         world.around.trace.spoken = Some(|line| println!("{line}"));

@@ -7,6 +7,7 @@ use cfx_cell_agent::plan::BackOff;
 
 use crate::dice::Dice;
 use crate::fault::{self, Fault, Kind};
+use crate::mutant::Mutant;
 use crate::network::Weather;
 
 /// One world.
@@ -78,7 +79,7 @@ pub struct Planned {
 
 impl Scenario {
     #[must_use]
-    pub fn draw(seed: u64) -> Self {
+    pub fn draw(seed: u64, mutant: Option<Mutant>) -> Self {
         let mut dice = Dice::new(seed);
         let is_calm = dice.chance(12);
         let apps: Vec<_> = (0..dice.count(1, 4))
@@ -87,10 +88,11 @@ impl Scenario {
         let cells = cells(&mut dice, &apps);
         let routers = usize::from(dice.chance(60)) + 1;
         let calm_at = dice.ms(20_000, 60_000);
-        let mix = fault::mix(&mut dice);
+        let drawn = fault::mix(&mut dice);
+        let mix = mutant.and_then(Mutant::shows_under).unwrap_or(&drawn);
         let count = if is_calm { 0 } else { dice.between(1, 9) };
         let mut faults: Vec<_> = (0..count)
-            .map(|_| planned(&mut dice, &mix, cells.len(), routers, calm_at))
+            .map(|_| planned(&mut dice, mix, cells.len(), routers, calm_at))
             .collect();
         faults.sort_by_key(|planned| planned.at);
         Self {

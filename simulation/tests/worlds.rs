@@ -4,9 +4,9 @@ use cfx_simulation::mutant::Mutant;
 use cfx_simulation::run;
 
 /// Worlds in a normal test run; `cargo sim` runs as many as there is time for.
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 80;
 /// A planted bug must be caught within this many worlds.
-const SEEDS_PER_MUTANT: u64 = 120;
+const SEEDS_PER_MUTANT: u64 = 60;
 
 #[test]
 fn no_world_breaks_a_promise() {

@@ -109,13 +109,10 @@ impl Machine {
         Some(address)
     }
 
-    /// Planted bug: no rest, and the most used address first.
+    /// Planted bug: an address is free as soon as no container has it, and the most used is first.
     fn lowest_free(&mut self) -> Option<Ipv4Addr> {
-        let taken: Vec<_> = self
-            .leases
-            .values()
-            .map(|lease| lease.internal_ip)
-            .collect();
+        let present = self.containers.values();
+        let taken: Vec<_> = present.map(|it| it.address.internal_ip).collect();
         let number = u8::try_from(self.cell).unwrap_or_default();
         let all = (2..255).map(|low| Ipv4Addr::new(100, 64, number, low));
         all.into_iter().find(|ip| !taken.contains(&IpAddr::V4(*ip)))

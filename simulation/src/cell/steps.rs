@@ -50,7 +50,9 @@ impl Cell {
             Action::Arm => {
                 let at_once = around.dice.chance(50);
                 armed = at_once.then(|| self.machine.arm(&order, around));
-                if std::mem::take(&mut self.dies_arming) {
+                // A task at that moment is what matters most: it may not run twice.
+                if self.dies_arming && (order.runs_once || around.dice.chance(30)) {
+                    self.dies_arming = false;
                     around.after(
                         Duration::ZERO,
                         Event::Cell(self.number, CellEvent::AgentDies),
