@@ -40,6 +40,8 @@ pub enum Fault {
 }
 
 const BOTH: &[Way] = &[Way::Up, Way::Down];
+/// Most partings are of both ways.
+const PARTINGS: &[&[Way]] = &[BOTH, BOTH, &[Way::Up], &[Way::Down]];
 
 /// What a fault strikes, without saying whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +101,8 @@ impl Fault {
                 } else {
                     Peer::Router(router)
                 };
-                Self::LinkParted(peer, *dice.pick(&[BOTH, BOTH, &[Way::Up], &[Way::Down]]))
+                let ways: &&[Way] = dice.pick(PARTINGS);
+                Self::LinkParted(peer, ways)
             }
             Kind::Clock => {
                 let seconds = *dice.pick(&[-600, -20, -2, 2, 20, 600]);

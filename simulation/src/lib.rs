@@ -21,6 +21,7 @@ pub mod queue;
 pub mod requests;
 pub mod router;
 pub mod scenario;
+pub mod shrink;
 pub mod time;
 pub mod trace;
 pub mod users;

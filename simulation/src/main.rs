@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use cfx_simulation::mutant::Mutant;
 use cfx_simulation::run;
 use cfx_simulation::scenario::Scenario;
+use cfx_simulation::shrink::shrink;
 use cfx_simulation::world::{Outcome, World};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Simulates the whole platform under faults, one world for each seed.
 #[derive(Debug, Parser)]
@@ -29,6 +30,12 @@ struct Args {
     /// Print everything that happens in it.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Find out which of its faults are needed to break the promise.
+    #[arg(long, requires = "seed", conflicts_with = "trace")]
+    shrink: bool,
+    /// Only these of its faults, by number.
+    #[arg(long, requires = "seed", value_delimiter = ',')]
+    only: Option<Vec<usize>>,
     /// Plant a bug, to see that it is caught.
     #[arg(long)]
     mutant: Option<Mutant>,
@@ -37,6 +44,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let caught = match args.seed {
+        Some(seed) if args.shrink => usize::from(shrunk(seed, &args)),
         Some(seed) => usize::from(one(seed, &args)),
         None => many(&args),
     };
@@ -49,7 +57,11 @@ fn main() -> ExitCode {
 
 /// True: a promise was broken.
 fn one(seed: u64, args: &Args) -> bool {
-    let mut world = World::new(Scenario::draw(seed, args.mutant), args.mutant);
+    let mut scenario = Scenario::draw(seed, args.mutant);
+    if let Some(only) = &args.only {
+        scenario = scenario.with_only(only);
+    }
+    let mut world = World::new(scenario, args.mutant);
     if args.trace {
         println!("{:#?}", world.scenario);
         world.around.trace.spoken = Some(|line| println!("{line}"));
@@ -68,6 +80,35 @@ fn one(seed: u64, args: &Args) -> bool {
         outcome.hash,
     );
     false
+}
+
+/// True: a promise was broken.
+fn shrunk(seed: u64, args: &Args) -> bool {
+    let Some(shrunk) = shrink(seed, args.mutant) else {
+        println!("seed {seed} breaks no promise");
+        return false;
+    };
+    let faults = Scenario::draw(seed, args.mutant).faults;
+    let (needed, of) = (shrunk.needed.len(), shrunk.of);
+    println!(
+        "seed {seed}: {needed} of {of} faults are needed ({} worlds tried)",
+        shrunk.worlds
+    );
+    for number in &shrunk.needed {
+        let planned = &faults[*number];
+        let (at, lasts) = (planned.at.as_secs_f64(), planned.lasts.as_secs_f64());
+        println!(
+            "  {number}: {} at {at:.3} s for {lasts:.3} s",
+            planned.fault
+        );
+    }
+    let numbers: Vec<_> = shrunk.needed.iter().map(ToString::to_string).collect();
+    println!(
+        "replay it: {} --only {} --trace",
+        command(seed, args),
+        numbers.join(",")
+    );
+    true
 }
 
 /// How many worlds broke a promise.
@@ -97,23 +138,19 @@ fn tell(outcome: &Outcome, args: &Args) {
     let Some(violation) = &outcome.violation else {
         return;
     };
-    let mutant = args.mutant.map(|mutant| {
-        let name = clap::ValueEnum::to_possible_value(&mutant);
-        format!(
-            " --mutant {}",
-            name.map_or_else(String::new, |name| name.get_name().to_owned())
-        )
-    });
     println!("\nseed {} broke a promise: {violation}", outcome.seed);
-    println!(
-        "replay it: cargo sim --seed {}{} --trace",
-        outcome.seed,
-        mutant.unwrap_or_default()
-    );
+    println!("replay it: {} --trace", command(outcome.seed, args));
     if args.seed.is_none() || !args.trace {
         println!("the last of what happened:");
         for line in &outcome.last_lines {
             println!("  {line}");
         }
     }
+}
+
+/// What to type to see this world again.
+fn command(seed: u64, args: &Args) -> String {
+    let mutant = args.mutant.and_then(|mutant| mutant.to_possible_value());
+    let mutant = mutant.map(|value| format!(" --mutant {}", value.get_name()));
+    format!("cargo sim --seed {seed}{}", mutant.unwrap_or_default())
 }
