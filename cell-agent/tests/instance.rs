@@ -126,6 +126,7 @@ fn reservation(volume: &Volume, address: Ipv4Addr, gateway: Ipv4Addr) -> Reserva
         layer: None,
         slot: volume.slot.clone(),
         address: Some(address.into()),
+        network: None,
         nameserver: Some(gateway.into()),
         labels: BTreeMap::new(),
     }

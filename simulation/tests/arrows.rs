@@ -11,10 +11,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cfx-store", &["cfx-protocol"]),
     ("cfx-planner", &["cfx-protocol"]),
     ("cfx-launcher", &[]),
+    ("cfx-sandbox", &[]),
+    ("cfx-rules", &["cfx-protocol"]),
+    (
+        "cfx-autoscaler",
+        &["cfx-rules", "cfx-process", "cfx-store", "cfx-protocol"],
+    ),
     ("cfx-router", &["cfx-process", "cfx-protocol"]),
     (
         "cfx-cell-agent",
-        &["cfx-launcher", "cfx-process", "cfx-protocol"],
+        &[
+            "cfx-launcher",
+            "cfx-sandbox",
+            "cfx-process",
+            "cfx-protocol",
+        ],
     ),
     (
         "cfx-cloud-controller",
@@ -26,6 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cfx-router",
             "cfx-cloud-controller",
             "cfx-cell-agent",
+            "cfx-autoscaler",
+            "cfx-rules",
             "cfx-store",
             "cfx-process",
             "cfx-protocol",
@@ -38,6 +51,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cfx-cloud-controller",
             "cfx-planner",
             "cfx-cell-agent",
+            "cfx-autoscaler",
+            "cfx-rules",
             "cfx-store",
             "cfx-process",
             "cfx-protocol",
@@ -46,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide and may therefore do no I/O.
-const PURE: &[&str] = &["cfx-protocol", "cfx-planner"];
+const PURE: &[&str] = &["cfx-protocol", "cfx-planner", "cfx-rules"];
 
 /// What would bring I/O, or an ambient clock, into a pure crate.
 const IMPURE: &[&str] = &[

@@ -67,6 +67,7 @@ fn reservation(tools: &Tools, order: &Order, made: &Made) -> Result<Reservation,
         layer: order.is_image().then(|| disk.home.clone()),
         slot: disk.slot.clone(),
         address: made.address.map(|address| address.internal_ip),
+        network: None,
         nameserver: tools.ground.gateway(),
         labels: labels(order),
     })

@@ -40,6 +40,9 @@ pub struct Reservation {
     pub slot: PathBuf,
     /// Its address in the cell's network, for its own `/etc/hosts`; none without a network.
     pub address: Option<IpAddr>,
+    /// The file of a network namespace that is ready for it, address and all; none: the runtime
+    /// makes an empty one, and the address comes afterwards.
+    pub network: Option<PathBuf>,
     /// Where its names are resolved: the cell's resolver.
     pub nameserver: Option<IpAddr>,
     /// Kept with the container and handed back by `adopt`.

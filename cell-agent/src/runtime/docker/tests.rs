@@ -93,6 +93,7 @@ impl Engine {
             layer: is_image.then_some(volume.home),
             slot: volume.slot,
             address: None,
+            network: None,
             nameserver: None,
             labels: std::collections::BTreeMap::new(),
         }

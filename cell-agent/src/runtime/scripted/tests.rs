@@ -22,6 +22,7 @@ fn reservation(number: u128) -> Reservation {
         layer: None,
         slot: "/slot".into(),
         address: None,
+        network: None,
         nameserver: None,
         labels: BTreeMap::new(),
     }

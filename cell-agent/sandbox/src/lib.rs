@@ -1,0 +1,2 @@
+//! Containers without an engine: namespaces, control groups, seccomp. The only crate of ours that
+//! may be `unsafe`.
