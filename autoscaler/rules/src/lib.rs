@@ -20,6 +20,7 @@ pub mod decide;
 pub mod decision;
 mod digest;
 mod evaluate;
+pub mod explain;
 pub mod grammar;
 pub mod parse;
 pub mod policy;
@@ -32,6 +33,7 @@ pub mod window;
 
 pub use decide::decide;
 pub use decision::Decision;
+pub use explain::explain;
 pub use policy::{Policy, PolicyError};
 pub use state::State;
 pub use window::Window;
