@@ -14,6 +14,7 @@
 
 mod arithmetic;
 pub mod ast;
+pub mod backtest;
 pub mod check;
 mod cooldown;
 pub mod decide;
@@ -27,7 +28,11 @@ pub mod policy;
 mod print;
 mod projection;
 pub mod schedule;
+pub mod shape;
+pub mod simulate;
+mod stage;
 pub mod state;
+pub mod timeline;
 pub mod units;
 pub mod window;
 

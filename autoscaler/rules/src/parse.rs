@@ -5,6 +5,7 @@ mod condition;
 mod cursor;
 mod rule;
 mod schedule;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ use crate::ast::{Document, Range};
 use crate::grammar;
 
 use cursor::Cursor;
+
+pub(crate) use shape::shape;
 
 /// The text is not in the language. Its message shows the line with a caret under the column, and
 /// what is allowed there.
