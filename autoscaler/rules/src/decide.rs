@@ -148,7 +148,7 @@ impl Scene<'_> {
                 best = Some((place, arithmetic));
             }
         }
-        best.map(Ok).or(why.map(Err))
+        best.map(Ok).or_else(|| why.map(Err))
     }
 
     /// The most careful of the in-rules, when all of them hold and nothing else forbids it.
