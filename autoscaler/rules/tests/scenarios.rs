@@ -398,3 +398,32 @@ fn fast_rules_decide_within_two_seconds_of_the_spike() {
     }
     panic!("the spike was not seen");
 }
+
+#[test]
+fn a_window_that_was_made_for_another_policy_is_no_accident() {
+    let mut world = World::new(
+        "scale 40% if CPU >90% for 1m; between 2 and 400 instances",
+        10,
+    );
+    for now in T0..T0 + 59 {
+        world.second(now, |_, _| Some(95));
+    }
+    // The same comparison stands second now, and its samples are found again.
+    world.policy = Policy::parse(
+        "scale 10% if avg of memory >90% for 1m; scale 50% if CPU >90% for 1m; between 2 and 400 instances",
+    )
+    .expect("a policy");
+    assert!(!world.window.fits(&world.policy));
+    world.decide(T0 + 59);
+    assert_eq!(world.window.size(), 10, "a minute is not full");
+    for index in 0..10 {
+        world
+            .window
+            .push(index, &Metric::Cpu, T0 + 59, 95_000)
+            .expect("kept");
+    }
+    world.decide(T0 + 59);
+    assert_eq!(world.window.size(), 15);
+    world.window.retarget(&world.policy);
+    assert!(world.window.fits(&world.policy));
+}
