@@ -123,7 +123,7 @@ fn each_time_is_told_by_the_finest_that_is_there_and_only_once() {
 
 #[test]
 fn all_apps_together_stay_within_the_budget_and_the_largest_loses_its_oldest() {
-    let budget = 512 * 1024;
+    let budget = 128 * 1024;
     let history = MetricsHistory::with_budget(budget);
     let mut dice = 1_u32;
     for second in 1..=7_200 {
@@ -153,7 +153,7 @@ fn all_apps_together_stay_within_the_budget_and_the_largest_loses_its_oldest() {
         first.samples[0].at
     };
     assert_eq!(of(2), START + TEN, "the small one keeps everything");
-    assert!(of(1) > START + 3_600, "the large one has lost its oldest");
+    assert!(of(1) > START + 600, "the large one has lost its oldest");
 }
 
 #[test]
@@ -268,6 +268,6 @@ fn an_instance_takes_what_the_budget_was_made_for() {
     }
     let inner = history.0.lock();
     let sizes: Vec<_> = inner.apps.values().map(AppHistory::size).collect();
-    assert!(sizes[0] < 25_000, "busy: {}", sizes[0]);
+    assert!(sizes[0] < 27_000, "busy: {}", sizes[0]);
     assert!(sizes[1] < 9_000, "idle: {}", sizes[1]);
 }
