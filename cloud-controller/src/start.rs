@@ -94,6 +94,7 @@ pub struct Running {
     admin_password: Option<String>,
     state: StateHandle,
     observed: Observed,
+    metrics: MetricsHistory,
     edges: Edges,
     supervisor: Supervisor,
 }
@@ -118,6 +119,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: &Shutdown) -> Result<
         admin_password: made.admin_password,
         state,
         observed: parts.observed.clone(),
+        metrics: parts.metrics.clone(),
         edges: edges.clone(),
         supervisor: supervisor.clone(),
     };
@@ -141,6 +143,12 @@ impl Running {
     #[must_use]
     pub fn state(&self) -> &StateHandle {
         &self.state
+    }
+
+    /// What instances used and answered.
+    #[must_use]
+    pub fn metrics(&self) -> &MetricsHistory {
+        &self.metrics
     }
 
     /// An identity for a cell or router in the same process: it needs no join token.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid, ProcessGuid};
 
-use super::column::{Dropped, TEN};
+use super::column::{Dropped, SECONDS_KEPT, TEN};
 use super::instance::{Identity, InstanceHistory};
 use super::record::{self, Body, Record};
 use super::series::{Kind, Series};
@@ -43,7 +43,7 @@ impl Crashes {
     }
 }
 
-/// What is known of an app's numbers.
+/// What is known of an app's numbers of the last ten minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Seconds of instances.
@@ -131,7 +131,8 @@ impl AppHistory {
             ..Kept::default()
         };
         for instance in self.instances.values() {
-            let samples = instance.samples(Series::Memory, i64::MIN / 2, i64::MAX / 2);
+            let newest = instance.newest;
+            let samples = instance.samples(Series::Memory, newest - SECONDS_KEPT, newest);
             kept.count += samples.len();
             kept.oldest = kept
                 .oldest
@@ -161,9 +162,15 @@ impl AppHistory {
         self.forget();
     }
 
-    pub(super) fn expire(&mut self, now: i64) {
+    /// After everything that an earlier controller kept was taken over.
+    pub(super) fn settle(&mut self, now: i64) {
         for instance in self.instances.values_mut() {
             instance.seal(0, now, |_, _| {});
+            if let Some(last) = instance.last(Kind::Crashes) {
+                let index = (instance.identity.process, instance.identity.index);
+                let known = self.crashes.entry(index).or_default();
+                known.total = known.total.max(last);
+            }
         }
         self.forget();
     }
@@ -221,7 +228,6 @@ impl AppHistory {
 
     pub(super) fn restore(&mut self, record: Record) {
         let guid = record.identity.instance;
-        let index = (record.identity.process, record.identity.index);
         let instance = self
             .instances
             .entry(guid)
@@ -247,19 +253,5 @@ impl AppHistory {
                 }
             }
         }
-        let crashes = instance.samples(Series::Crashes, i64::MIN / 2, i64::MAX / 2);
-        if let Some(last) = crashes.last() {
-            let known = self.crashes.entry(index).or_default();
-            known.total = known.total.max(whole(last.max));
-        }
     }
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it was a u32"
-)]
-fn whole(value: f64) -> u32 {
-    value as u32
 }

@@ -286,6 +286,10 @@ impl Tier {
         self.blocks.is_empty() && self.tail.is_none()
     }
 
+    pub(super) fn newest(&self) -> Option<Bucket> {
+        self.tail.map(|(_, bucket)| bucket)
+    }
+
     fn begins(&self) -> Option<i64> {
         self.oldest().or(self.tail.map(|(start, _)| start))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cfx_protocol::id::{AppGuid, InstanceGuid, ProcessGuid};
 
-use super::column::{Column, Dropped, PackedMinute, Reading, TEN};
+use super::column::{Column, Dropped, MINUTE, PackedMinute, Reading};
 use super::series::{Facts, Kind, Sample, Series};
 
 /// What the labels of its series say.
@@ -70,7 +70,7 @@ impl InstanceHistory {
     }
 
     pub(super) fn take_minute(&mut self, kind: Kind, minute: PackedMinute) {
-        self.newest = self.newest.max(minute.start + TEN);
+        self.newest = self.newest.max(minute.start + MINUTE);
         self.column_mut(kind).take_minute(minute);
     }
 
@@ -99,6 +99,13 @@ impl InstanceHistory {
         let readings = self.readings(series.kind(), after, until);
         let sample = |reading: &Reading| series.sample(reading, &self.facts);
         readings.iter().filter_map(sample).collect()
+    }
+
+    /// The most that it was in its newest sealed seconds.
+    pub(super) fn last(&self, kind: Kind) -> Option<u32> {
+        let mut columns = self.columns.iter();
+        let (_, column) = columns.find(|(known, _)| *known == kind)?;
+        column.tens.newest().map(|bucket| bucket.max)
     }
 
     fn readings(&self, kind: Kind, after: i64, until: i64) -> Vec<Reading> {

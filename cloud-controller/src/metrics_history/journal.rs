@@ -25,6 +25,8 @@ pub(super) struct Journal {
     size: u64,
     /// What it began with.
     base: u64,
+    /// An append failed, and may have left half a record.
+    damaged: bool,
 }
 
 impl Journal {
@@ -51,12 +53,16 @@ impl Journal {
         if records.is_empty() {
             return Ok(());
         }
+        if self.damaged || self.size > self.base * 2 + GROWTH_MIN_BYTES {
+            // What was sealed is in the history already.
+            *self = write_anew(&self.path, history)?;
+            return Ok(());
+        }
+        self.damaged = true;
         self.file.write_all(records)?;
         self.file.sync_data()?;
+        self.damaged = false;
         self.size += records.len() as u64;
-        if self.size > self.base * 2 + GROWTH_MIN_BYTES {
-            *self = write_anew(&self.path, history)?;
-        }
         Ok(())
     }
 }
@@ -131,5 +137,6 @@ fn write_anew(path: &Path, history: &MetricsHistory) -> io::Result<Journal> {
         file: OpenOptions::new().append(true).open(path)?,
         size,
         base: size,
+        damaged: false,
     })
 }

@@ -213,7 +213,7 @@ impl MetricsHistory {
     pub(super) fn settle(&self, now: i64) {
         let mut inner = self.0.lock();
         for app in inner.apps.values_mut() {
-            app.expire(now);
+            app.settle(now);
         }
         inner.apps.retain(|_, app| !app.is_empty());
         inner.make_room();

@@ -195,6 +195,30 @@ fn crashes_of_an_index_are_counted_over_its_assignments_and_starts() {
 }
 
 #[test]
+fn crashes_go_on_counting_under_the_next_controller() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal");
+    let assignment = AssignmentGuid(Uuid::from_u128(7));
+    let write = |history: &MetricsHistory, at: i64, starts: u32| {
+        let mut one = entry(1, 0, vec![(Kind::MemoryKib, 1)]);
+        one.identity.instance = assignment.instance(starts);
+        one.starts = Some((assignment, starts));
+        history.write(at, [one]);
+        let now = read(history, Series::Crashes, at - 1, at);
+        now.first().map(Sample::value)
+    };
+    let first = MetricsHistory::default();
+    let mut journal = journal::Journal::open(&path, &first, START).expect("opens");
+    assert_eq!(write(&first, START + 1, 2), Some(2.0));
+    let records = first.seal_everything(START + 1);
+    journal.append(&records, &first).expect("appends");
+    let second = MetricsHistory::default();
+    drop(journal::Journal::open(&path, &second, START + 70).expect("opens"));
+    assert_eq!(write(&second, START + 70, 2), Some(2.0));
+    assert_eq!(write(&second, START + 71, 3), Some(3.0));
+}
+
+#[test]
 fn what_was_sealed_survives_a_kill_and_a_torn_end_is_left_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("metrics").join("journal");

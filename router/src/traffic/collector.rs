@@ -68,34 +68,23 @@ impl Collector {
 
     /// Everything that came, once each thread has told of `at`.
     async fn gather(&mut self, at: i64, goes_on: bool) -> Vec<InstanceTraffic> {
-        let mut sums: BTreeMap<InstanceGuid, InstanceTraffic> = BTreeMap::new();
-        let mut threads = BTreeSet::new();
-        let mut add = |told: Told| {
-            if told.at >= at {
-                threads.insert(told.thread);
-            }
-            for traffic in told.instances {
-                let sum = sums.entry(traffic.instance).or_default();
-                sum.instance = traffic.instance;
-                sum.merge(&traffic);
-            }
-            threads.len()
-        };
-        let all = async {
-            while let Some(told) = self.told.recv().await {
-                if add(told) >= self.threads {
-                    return;
-                }
-            }
-        };
-        if goes_on {
-            drop(tokio::time::timeout(GATHER_MAX, all).await);
-        } else {
+        let mut gathered = Gathered::default();
+        if !goes_on {
             while let Ok(told) = self.told.try_recv() {
-                add(told);
+                gathered.add(told, at);
             }
+            return gathered.instances();
         }
-        sums.into_values().take(ROUTER_SAMPLES_MAX).collect()
+        let all = async {
+            while gathered.threads.len() < self.threads
+                && let Some(told) = self.told.recv().await
+            {
+                gathered.add(told, at);
+            }
+        };
+        // Who is late counts for the next second.
+        drop(tokio::time::timeout(GATHER_MAX, all).await);
+        gathered.instances()
     }
 
     async fn ship(&self, outbox: &mut Outbox) {
@@ -115,6 +104,31 @@ impl Collector {
         if tokio::time::timeout(SHIP_MAX, all).await.is_err() {
             tracing::debug!("metrics are kept for the next second: the controller is slow");
         }
+    }
+}
+
+/// The sum of all threads.
+#[derive(Debug, Default)]
+struct Gathered {
+    sums: BTreeMap<InstanceGuid, InstanceTraffic>,
+    /// Those that have told of the present second.
+    threads: BTreeSet<usize>,
+}
+
+impl Gathered {
+    fn add(&mut self, told: Told, at: i64) {
+        if told.at >= at {
+            self.threads.insert(told.thread);
+        }
+        for traffic in told.instances {
+            let sum = self.sums.entry(traffic.instance).or_default();
+            sum.instance = traffic.instance;
+            sum.merge(&traffic);
+        }
+    }
+
+    fn instances(self) -> Vec<InstanceTraffic> {
+        self.sums.into_values().take(ROUTER_SAMPLES_MAX).collect()
     }
 }
 
