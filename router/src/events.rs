@@ -50,6 +50,8 @@ impl Events {
     }
 
     pub(crate) fn table_applied(&self, token: Token, counts: Counts) {
+        let endpoints = counts.endpoints;
+        tracing::trace!(target: START_TRACE, endpoints, step = "routed", "start");
         self.table_holds(token, counts);
         self.table.updates.add(1);
         tracing::debug!(%token, routes = counts.routes, endpoints = counts.endpoints, "new table");

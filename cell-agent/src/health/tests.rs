@@ -97,6 +97,7 @@ async fn an_instance_is_up_soon_after_its_port_opens_and_unhealthy_soon_after_it
         health,
         readiness,
         target: target(port),
+        crowd: Crowd::default(),
         clock: Clock::system(),
     };
     let (sender, mut findings) = mpsc::unbounded_channel();

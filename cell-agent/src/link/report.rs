@@ -1,15 +1,14 @@
-//! Reports what the cell runs: once a second, at once when a state changed, only what differs from
-//! what the controller has acknowledged.
+//! Reports what the cell runs: once a second, at once when routes or results wait for it, only what
+//! differs from what the controller has acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cfx_process::clock::Clock;
 use cfx_process::http_client::InternalClient;
-use cfx_protocol::actual::{CellReport, InstanceReport, ReportReply, digest};
-use cfx_protocol::id::{AssignmentGuid, CellGuid};
+use cfx_protocol::actual::{CellReport, ReportReply};
+use cfx_protocol::id::CellGuid;
 use cfx_protocol::link::{PREFIX, RHYTHM_MS};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -17,11 +16,17 @@ use uuid::Uuid;
 use super::CALL_MAX;
 use crate::agent::Message;
 use crate::agent::picture::Picture;
+use crate::agent::reports::{Difference, Reports};
 use crate::capacity::{self, Machine};
 use crate::hooks::told;
 
-/// Changes within this time share a report.
+/// Between the beginnings of two reports: the first change after a quiet time travels at once, and
+/// those that follow it closely share the next report.
 const GATHER: Duration = Duration::from_millis(10);
+/// A change that nothing waits for may wait this long for company.
+const LAZY: Duration = Duration::from_millis(50);
+/// Reporting takes at most one part in this many of the time, however many starts there are.
+const SHARE: u32 = 3;
 
 #[derive(Debug)]
 pub struct Reporter {
@@ -39,7 +44,7 @@ pub struct Reporter {
 /// What the controller knows.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
-    instances: BTreeMap<AssignmentGuid, InstanceReport>,
+    reports: Reports,
     /// It has had a full report and wants no other.
     complete: bool,
     sequence: u64,
@@ -59,23 +64,41 @@ impl Reporter {
         }
         loop {
             let picture = self.picture.borrow_and_update().clone();
+            let began = self.clock.monotonic();
             let report = self.compose(&mut acknowledged, &picture);
             let sent = self.send(&report).await;
-            acknowledged.note(&picture, report, sent);
+            acknowledged.note(&picture, sent);
             if sent.is_some() && self.tell_taken(&picture).await.is_err() {
                 return;
             }
-            let rhythm = self.clock.sleep(Duration::from_millis(RHYTHM_MS));
-            let mut looker = self.picture.clone();
-            let change = looker.wait_for(|newer| newer.changes > picture.changes);
-            tokio::select! {
-                () = rhythm => {}
-                changed = change => match changed {
-                    Ok(_) => {}
-                    Err(_) => return,
-                },
+            let took = self.clock.monotonic().saturating_sub(began);
+            if self.wait_for_news(&picture, gap(took)).await.is_err() {
+                return;
             }
-            self.clock.sleep(GATHER).await;
+        }
+    }
+
+    /// Until the next report is due. An error when the agent has stopped.
+    async fn wait_for_news(
+        &self,
+        told: &Picture,
+        gap: Duration,
+    ) -> Result<(), watch::error::RecvError> {
+        let mut looker = self.picture.clone();
+        let after_gap = async {
+            self.clock.sleep(gap).await;
+            looker
+                .wait_for(|newer| newer.changes > told.changes)
+                .await?;
+            let urgent = looker.wait_for(|newer| newer.urgent > told.urgent);
+            tokio::select! {
+                urgent = urgent => urgent.map(drop),
+                () = self.clock.sleep(LAZY) => Ok(()),
+            }
+        };
+        tokio::select! {
+            () = self.clock.sleep(Duration::from_millis(RHYTHM_MS)) => Ok(()),
+            news = after_gap => news,
         }
     }
 
@@ -116,28 +139,19 @@ impl Acknowledged {
     /// The next report, as far as the instances go.
     pub fn compose(&mut self, picture: &Picture) -> CellReport {
         self.sequence += 1;
-        let is_news = |report: &&InstanceReport| {
-            !self.complete || self.instances.get(&report.assignment) != Some(*report)
-        };
-        let here: BTreeSet<_> = picture
-            .reports
-            .iter()
-            .map(|report| report.assignment)
-            .collect();
+        let Difference { mut news, gone } = picture.reports.since(&self.reports);
+        if !self.complete {
+            news = picture.reports.iter().cloned().collect();
+        }
         CellReport {
             cell: CellGuid::NIL,
             boot: Uuid::nil(),
             sequence: self.sequence,
             applied: picture.applied,
-            digest: digest(&picture.reports),
+            digest: picture.reports.digest(),
             full: !self.complete,
-            instances: picture.reports.iter().filter(is_news).cloned().collect(),
-            gone: self
-                .instances
-                .keys()
-                .filter(|guid| !here.contains(guid))
-                .copied()
-                .collect(),
+            instances: news,
+            gone,
             crashes: picture
                 .crashes
                 .iter()
@@ -150,25 +164,25 @@ impl Acknowledged {
     }
 
     /// How the report was received; no reply means that nobody knows.
-    pub fn note(&mut self, picture: &Picture, report: CellReport, reply: Option<ReportReply>) {
+    pub fn note(&mut self, picture: &Picture, reply: Option<ReportReply>) {
         let Some(reply) = reply else {
             // Whether it arrived is not known: the next one says the same and more.
             return;
         };
-        for guid in report.gone {
-            self.instances.remove(&guid);
-        }
-        let known = picture
-            .reports
-            .iter()
-            .map(|one| (one.assignment, one.clone()));
-        self.instances.extend(known);
+        self.reports = picture.reports.clone();
         self.complete = !reply.want_full;
     }
 }
 
+/// The pause after a report that took so long.
+fn gap(took: Duration) -> Duration {
+    GATHER.max(took * SHARE).saturating_sub(took)
+}
+
 #[cfg(test)]
 mod tests {
+    use cfx_protocol::actual::InstanceReport;
+    use cfx_protocol::id::AssignmentGuid;
     use cfx_protocol::instance::InstanceState;
 
     use super::*;
@@ -197,18 +211,18 @@ mod tests {
         let mut known = Acknowledged::default();
         let first = known.compose(&picture(&[1, 2]));
         assert!(first.full && first.instances.len() == 2);
-        known.note(&picture(&[1, 2]), first, None);
+        known.note(&picture(&[1, 2]), None);
         let again = known.compose(&picture(&[1, 2]));
         assert_eq!(
             (again.full, again.instances.len(), again.sequence),
             (true, 2, 2)
         );
-        known.note(&picture(&[1, 2]), again, TAKEN);
+        known.note(&picture(&[1, 2]), TAKEN);
         let quiet = known.compose(&picture(&[1, 2]));
         assert_eq!((quiet.full, quiet.instances.len()), (false, 0));
         let gone = known.compose(&picture(&[2, 3]));
         assert_eq!((gone.instances.len(), gone.gone.len()), (1, 1));
-        known.note(&picture(&[2, 3]), gone, None);
+        known.note(&picture(&[2, 3]), None);
         assert_eq!(
             known.compose(&picture(&[2, 3])).gone.len(),
             1,
@@ -219,10 +233,10 @@ mod tests {
     #[test]
     fn a_controller_that_lost_track_gets_everything() {
         let mut known = Acknowledged::default();
-        let first = known.compose(&picture(&[1]));
-        known.note(&picture(&[1]), first, TAKEN);
-        let delta = known.compose(&picture(&[1]));
-        known.note(&picture(&[1]), delta, Some(ReportReply { want_full: true }));
+        known.compose(&picture(&[1]));
+        known.note(&picture(&[1]), TAKEN);
+        known.compose(&picture(&[1]));
+        known.note(&picture(&[1]), Some(ReportReply { want_full: true }));
         let full = known.compose(&picture(&[1]));
         assert!(full.full && full.instances.len() == 1);
     }

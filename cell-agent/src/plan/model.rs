@@ -179,15 +179,10 @@ impl World {
             self.take_plan();
             self.end_step(0, true);
             if self.under_way.is_empty() {
-                match plan(&self.desired, &self.actual, self.now) {
-                    Plan {
-                        steps,
-                        wake_at: Some(due),
-                    } if steps.is_empty() => self.now = due,
-                    Plan {
-                        steps,
-                        wake_at: None,
-                    } if steps.is_empty() => return,
+                let next = plan(&self.desired, &self.actual, self.now);
+                match next.wake_at() {
+                    Some(due) if next.steps.is_empty() => self.now = due,
+                    None if next.steps.is_empty() => return,
                     _ => {}
                 }
             }
