@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cfx_process::telemetry::START_TRACE;
 use cfx_protocol::generation::Token;
 
 use crate::metrics::TableMetrics;

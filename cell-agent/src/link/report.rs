@@ -72,33 +72,10 @@ impl Reporter {
                 return;
             }
             let took = self.clock.monotonic().saturating_sub(began);
-            if self.wait_for_news(&picture, gap(took)).await.is_err() {
+            let due = until_due(self.picture.clone(), &self.clock, &picture, gap(took));
+            if due.await.is_err() {
                 return;
             }
-        }
-    }
-
-    /// Until the next report is due. An error when the agent has stopped.
-    async fn wait_for_news(
-        &self,
-        told: &Picture,
-        gap: Duration,
-    ) -> Result<(), watch::error::RecvError> {
-        let mut looker = self.picture.clone();
-        let after_gap = async {
-            self.clock.sleep(gap).await;
-            looker
-                .wait_for(|newer| newer.changes > told.changes)
-                .await?;
-            let urgent = looker.wait_for(|newer| newer.urgent > told.urgent);
-            tokio::select! {
-                urgent = urgent => urgent.map(drop),
-                () = self.clock.sleep(LAZY) => Ok(()),
-            }
-        };
-        tokio::select! {
-            () = self.clock.sleep(Duration::from_millis(RHYTHM_MS)) => Ok(()),
-            news = after_gap => news,
         }
     }
 
@@ -174,6 +151,42 @@ impl Acknowledged {
     }
 }
 
+/// Until the next report is due, after one that told what `told` shows. An error when the agent has
+/// stopped.
+async fn until_due(
+    mut looker: watch::Receiver<Arc<Picture>>,
+    clock: &Clock,
+    told: &Picture,
+    gap: Duration,
+) -> Result<(), watch::error::RecvError> {
+    let began = clock.monotonic();
+    let (mut changed, mut urgent) = (None, None);
+    loop {
+        let now = clock.monotonic().saturating_sub(began);
+        {
+            let newer = looker.borrow_and_update();
+            let news = |is_newer: bool| is_newer.then_some(now);
+            changed = changed.or(news(newer.changes > told.changes));
+            urgent = urgent.or(news(newer.urgent > told.urgent));
+        }
+        tokio::select! {
+            () = clock.sleep(due(changed, urgent, gap).saturating_sub(now)) => return Ok(()),
+            more = looker.changed() => more?,
+        }
+    }
+}
+
+/// When to report next, counted from the last report like the changes: the first of any kind, and
+/// the first that is urgent.
+fn due(changed: Option<Duration>, urgent: Option<Duration>, gap: Duration) -> Duration {
+    let urgent = urgent.map(|at| at.max(gap));
+    let changed = changed.map(|at| (at + LAZY).max(gap));
+    [urgent, changed]
+        .into_iter()
+        .flatten()
+        .fold(Duration::from_millis(RHYTHM_MS), Duration::min)
+}
+
 /// The pause after a report that took so long.
 fn gap(took: Duration) -> Duration {
     GATHER.max(took * SHARE).saturating_sub(took)
@@ -228,6 +241,56 @@ mod tests {
             1,
             "told until it is taken"
         );
+    }
+
+    #[test]
+    fn what_is_urgent_travels_at_once_and_what_is_not_waits_for_company() {
+        let ms = |number: Option<u64>| number.map(Duration::from_millis);
+        for (changed, urgent, due_ms) in [
+            (None, None, 1_000),
+            // Close behind another report: they keep their distance.
+            (Some(0), Some(0), 10),
+            (Some(3), Some(9), 10),
+            // After a quiet time: at once.
+            (Some(300), Some(300), 300),
+            (Some(299), Some(300), 300),
+            (Some(0), None, 50),
+            (Some(300), None, 350),
+            // What waits for company goes with the first that does not.
+            (Some(300), Some(320), 320),
+            (Some(300), Some(360), 350),
+            // The rhythm comes first.
+            (Some(980), None, 1_000),
+        ] {
+            let due = due(ms(changed), ms(urgent), GATHER);
+            let expected = Duration::from_millis(due_ms);
+            assert_eq!(due, expected, "{changed:?} {urgent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_came_while_the_last_report_travelled_is_not_slept_over() {
+        let clock = Clock::system();
+        let told = Picture::default();
+        let newer = Picture {
+            changes: 1,
+            urgent: 1,
+            ..Picture::default()
+        };
+        let (_sender, looker) = watch::channel(Arc::new(newer));
+        let began = clock.monotonic();
+        let due = until_due(looker, &clock, &told, Duration::ZERO).await;
+        due.expect("the agent is there");
+        let waited = clock.monotonic().saturating_sub(began);
+        assert!(waited < Duration::from_millis(RHYTHM_MS), "{waited:?}");
+    }
+
+    #[test]
+    fn reports_that_take_long_come_seldom() {
+        let ms = Duration::from_millis;
+        for (took, pause) in [(0, 10), (2, 8), (4, 8), (10, 20), (100, 200)] {
+            assert_eq!(gap(ms(took)), ms(pause), "{took} ms");
+        }
     }
 
     #[test]
