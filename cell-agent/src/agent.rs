@@ -14,6 +14,7 @@ pub mod picture;
 pub mod reports;
 pub mod sweep;
 mod touched;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,22 +33,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::events::Events;
 use crate::execute::{Executor, Told};
-use crate::plan::{BackOff, Desired, Followed, Instance, Plan, halt, plan_of};
-use crate::state_file::{Changes, Entry, Facts, StateFile};
+use crate::plan::{BackOff, Desired, Followed, Instance};
+use crate::state_file::StateFile;
 use adopt::Judge;
 pub(crate) use mark::order;
-use picture::{Picture, is_urgent};
+use picture::Picture;
 use reports::Reports;
 use touched::Touched;
 
-/// Longest sleep of the loop, so that a jump of the wall clock is noticed soon.
-const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// Wall and monotonic time may drift apart by less than this between two turns.
 const JUMP_MIN: Duration = Duration::from_millis(500);
-/// Between two looks at everything, which find nothing unless there is a bug.
-const LOOK_AT_ALL: Duration = Duration::from_secs(60);
-/// Pause before the next attempt when the state could not be saved.
-const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// Crash reports kept until a controller takes them; the oldest go first.
 const CRASHES_KEPT: usize = 1_000;
 
@@ -184,80 +179,6 @@ impl Agent {
         }
     }
 
-    /// One turn of the loop; tells how long to sleep if nothing happens.
-    async fn turn(&mut self) -> Duration {
-        let now = self.clock.now();
-        self.notice_jump(now);
-        self.touch_what_is_due(now);
-        self.look_at_all_if_due(now);
-        let guids = self.touched_guids();
-        let Plan { steps, waits } = self.plan(&guids, now);
-        self.waits.extend(waits);
-        let orders: Vec<_> = steps.iter().filter_map(|step| self.mark(step)).collect();
-        let touched = std::mem::take(&mut self.touched);
-        let saved = self.save(&touched, &guids).await;
-        self.show(&guids);
-        if !saved {
-            // Nothing is begun that would not be remembered.
-            for (_, order) in &orders {
-                if let Some(instance) = self.instances.get_mut(&order.assignment.guid) {
-                    instance.under_way = None;
-                }
-            }
-            self.touched.add(touched);
-            return SAVE_RETRY;
-        }
-        for (action, order) in orders {
-            self.executor.begin(action, order);
-        }
-        let next = self.waits.first();
-        let until = next.map(|(due, _)| due.duration_since(now).unsigned_abs());
-        until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
-    }
-
-    fn plan(&self, guids: &BTreeSet<AssignmentGuid>, now: Timestamp) -> Plan {
-        if self.halting {
-            return halt(guids.iter().filter_map(|guid| self.instances.get(guid)));
-        }
-        plan_of(guids.iter().copied(), &self.desired, &self.instances, now)
-    }
-
-    /// Everything that was touched, by name.
-    fn touched_guids(&self) -> BTreeSet<AssignmentGuid> {
-        let mut guids = self.touched.guids().clone();
-        if self.touched.is_all() {
-            guids.extend(self.instances.keys().chain(self.desired.assignments.keys()));
-            guids.extend(self.shown.reports.iter().map(|report| report.assignment));
-        }
-        guids
-    }
-
-    fn touch_what_is_due(&mut self, now: Timestamp) {
-        while let Some((due, guid)) = self.waits.first().copied()
-            && due <= now
-        {
-            self.waits.pop_first();
-            self.touched.insert(guid);
-        }
-    }
-
-    /// The net under the rest: whatever has a step and was not touched was forgotten by a bug.
-    fn look_at_all_if_due(&mut self, now: Timestamp) {
-        let monotonic = self.clock.monotonic();
-        if monotonic.saturating_sub(self.looked_at_all) < LOOK_AT_ALL {
-            return;
-        }
-        self.looked_at_all = monotonic;
-        let all: BTreeSet<_> = self.instances.keys().copied().collect();
-        let all = &(&all | &self.desired.assignments.keys().copied().collect());
-        for step in self.plan(&(all - self.touched.guids()), now).steps {
-            if !self.touched.is_all() {
-                self.events.step_was_missed(step.assignment, step.reason);
-            }
-            self.touched.insert(step.assignment);
-        }
-    }
-
     /// Due times are wall time, because people read them and they outlive the agent. When the wall
     /// clock is set they move with it, so that every wait stays as long as it was.
     fn notice_jump(&mut self, wall: Timestamp) {
@@ -345,50 +266,6 @@ impl Agent {
         Ok(followed)
     }
 
-    /// Write what was touched; false when that failed.
-    async fn save(&mut self, touched: &Touched, guids: &BTreeSet<AssignmentGuid>) -> bool {
-        let changes = self.unsaved(touched.is_all(), guids);
-        if changes.entries.is_empty() && !changes.whole && changes.token == self.saved_token {
-            return true;
-        }
-        let (token, state) = (changes.token, self.state.clone());
-        let write = move || state.lock().save(changes);
-        let written = match tokio::task::spawn_blocking(write).await {
-            Ok(written) => written.map_err(|error| crate::hooks::told(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        match &written {
-            Ok(()) => self.saved_token = token,
-            Err(error) => self.events.state_not_saved(error),
-        }
-        written.is_ok()
-    }
-
-    fn unsaved(&self, whole: bool, guids: &BTreeSet<AssignmentGuid>) -> Changes {
-        let mut changes = Changes {
-            token: self.desired.token,
-            whole,
-            ..Changes::default()
-        };
-        for guid in guids {
-            let (wanted, instance) = (self.desired.get(*guid), self.instances.get(guid));
-            let named = wanted
-                .into_iter()
-                .chain(instance.map(|one| (&one.assignment, &one.spec)));
-            for (assignment, spec) in named {
-                if !changes.specs.contains_key(&assignment.spec) {
-                    changes.specs.insert(assignment.spec.clone(), spec.clone());
-                }
-            }
-            changes.entries.push(Entry {
-                guid: *guid,
-                wanted: self.desired.assignments.get(guid).cloned(),
-                facts: instance.map(Facts::from),
-            });
-        }
-        changes
-    }
-
     /// Something about this one changed: it is planned, saved and reported.
     pub(crate) fn touch(&mut self, guid: AssignmentGuid) {
         self.touched.insert(guid);
@@ -416,29 +293,5 @@ impl Agent {
             self.crashes.pop_front();
         }
         self.shown.crashes = self.crashes.iter().cloned().collect();
-    }
-
-    fn show(&mut self, guids: &BTreeSet<AssignmentGuid>) {
-        let now = self.clock.now();
-        for guid in guids {
-            let report = self
-                .instances
-                .get(guid)
-                .map(|one| one.report(&self.rule, now));
-            let reports = &mut self.shown.reports;
-            let before = match &report {
-                Some(report) => reports.insert(report.clone()),
-                None => reports.remove(*guid),
-            };
-            self.urgent += u64::from(is_urgent(before.as_deref(), report.as_ref()));
-        }
-        let picture = Picture::of(self);
-        self.events.counted(
-            picture.reports.len(),
-            picture.reports.running(),
-            picture.cpu_cores,
-        );
-        // Nobody looks once the reporter has stopped.
-        drop(self.picture.send(Arc::new(picture)));
     }
 }

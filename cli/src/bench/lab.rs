@@ -32,8 +32,8 @@ const SLOTS_SPARE: u32 = 20;
 const BUSYBOX: &str = "/bin/busybox";
 /// Bytes of the app: its server, and the rest is padding.
 const APP_BYTES: usize = 8 << 20;
-/// Longest that the platform may take to end all instances.
-const EMPTY_TIMEOUT: Duration = Duration::from_secs(180);
+/// When this long nothing has ended, everything has: the longest grace, and some.
+const REST: Duration = Duration::from_secs(15);
 /// Between two looks at something that takes seconds.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -152,10 +152,16 @@ impl Lab {
     /// End all instances, then the platform.
     pub(super) async fn end(self) -> Outcome {
         let deleted = quietly(&self.context, &["delete", NAME, "-r", "-f"]).await;
-        let deadline = self.context.clock.monotonic() + EMPTY_TIMEOUT;
         let volumes = self.folder.path().join("data/cells/1/volumes");
-        while holds_any(&volumes) && self.context.clock.monotonic() < deadline {
-            self.context.clock.sleep(LOOK).await;
+        let clock = &self.context.clock;
+        let (mut last, mut changed) = (entries(&volumes), clock.monotonic());
+        // What is left when it has come to rest was made ahead, for nobody.
+        while last > 0 && clock.monotonic().saturating_sub(changed) < REST {
+            clock.sleep(LOOK).await;
+            let now = entries(&volumes);
+            if now != last {
+                (last, changed) = (now, clock.monotonic());
+            }
         }
         self.subject.end().await?;
         deleted
@@ -246,8 +252,8 @@ pub(super) fn busybox() -> Outcome<&'static Path> {
         .next("the bench's app is its web server: `apt-get install busybox-static`"))
 }
 
-fn holds_any(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
 fn name_of(runtime: RuntimeFlag) -> &'static str {

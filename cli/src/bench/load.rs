@@ -180,7 +180,7 @@ fn head_of(buffer: &[u8]) -> std::io::Result<Option<Head>> {
     let head = std::str::from_utf8(&buffer[..end]).map_err(|_| bad("not text"))?;
     let version = head
         .strip_prefix("HTTP/1.1 ")
-        .or(head.strip_prefix("HTTP/1.0 "));
+        .or_else(|| head.strip_prefix("HTTP/1.0 "));
     let status = version.and_then(|rest| rest.get(..3)?.parse().ok());
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
