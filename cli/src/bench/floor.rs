@@ -28,8 +28,21 @@ pub(super) struct Floor {
     pub(super) is: &'static str,
 }
 
+/// The same as `docker`; what was measured before is shown without it when it fails.
+pub(super) async fn docker_or_none(context: &Context, platform: i32, count: u32) -> Option<Floor> {
+    let measured = docker(context, platform, count).await;
+    measured
+        .inspect_err(|failure| {
+            let why = failure.message();
+            context
+                .terminal
+                .warn(format!("the floor could not be measured: {why}"));
+        })
+        .ok()
+}
+
 /// `docker run -d -P` of the same server, so many times in a row, each to its first answer.
-pub(super) async fn docker(context: &Context, platform: i32, count: u32) -> Outcome<Floor> {
+async fn docker(context: &Context, platform: i32, count: u32) -> Outcome<Floor> {
     make_image().await?;
     let measured = run_all(context, platform, count).await;
     for number in 0..count {

@@ -102,7 +102,7 @@ async fn rounds(
     progress.message("measuring the floor");
     let floor = match (args.floor, args.runtime) {
         (0, _) | (_, RuntimeFlag::Sandbox) => None,
-        (count, _) => Some(floor::docker(context, lab.pid(), count).await?),
+        (count, _) => floor::docker_or_none(context, lab.pid(), count).await,
     };
     Ok((outs, ins, floor))
 }

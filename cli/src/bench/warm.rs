@@ -76,7 +76,7 @@ async fn measure(
     }
     let floor = match (args.floor, args.runtime) {
         (0, _) | (_, RuntimeFlag::Sandbox) => None,
-        (count, _) => Some(floor::docker(context, lab.pid(), count).await?),
+        (count, _) => floor::docker_or_none(context, lab.pid(), count).await,
     };
     Ok((times, floor))
 }
