@@ -10,6 +10,7 @@ use tokio::process::Command;
 use super::cost;
 use super::lab::{NAME, busybox};
 use super::load;
+use crate::args::RuntimeFlag;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
@@ -28,15 +29,23 @@ pub(super) struct Floor {
     pub(super) is: &'static str,
 }
 
-/// The same as `docker`; what was measured before is shown without it when it fails.
-pub(super) async fn docker_or_none(context: &Context, platform: i32, count: u32) -> Option<Floor> {
+/// The floor of this runtime, over so many starts. What was measured before is shown without it
+/// when it fails, or when there is none.
+pub(super) async fn measure(
+    context: &Context,
+    runtime: RuntimeFlag,
+    platform: i32,
+    count: u32,
+) -> Option<Floor> {
+    if count == 0 || runtime == RuntimeFlag::Sandbox {
+        return None;
+    }
     let measured = docker(context, platform, count).await;
     measured
         .inspect_err(|failure| {
             let why = failure.message();
-            context
-                .terminal
-                .warn(format!("the floor could not be measured: {why}"));
+            let said = format!("the floor could not be measured: {why}");
+            context.terminal.warn(said);
         })
         .ok()
 }
