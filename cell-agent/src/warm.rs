@@ -37,6 +37,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 pub struct Profile {
     pub stack: String,
     pub size_bytes: u64,
+    /// Files that may be open: a process may be given fewer, but not more.
+    pub fds: u32,
 }
 
 impl Profile {
@@ -49,6 +51,7 @@ impl Profile {
             Root::Stack { name, .. } if is_fresh && !is_staging => Some(Self {
                 stack: name.clone(),
                 size_bytes: volume::size_bytes(order),
+                fds: order.spec.limits.fds,
             }),
             _ => None,
         }

@@ -2,4 +2,3 @@
 //! may be `unsafe`.
 
 pub mod loop_device;
-pub mod open_files;

@@ -19,12 +19,12 @@ const LABEL_SPEC: &str = "spec";
 
 /// CPU shares of a whole core, as the kernel counts them.
 const SHARES_PER_CORE: u64 = 1_024;
-/// Enough for a launcher that waits.
+/// Enough for a launcher that waits; of open files it has those of its kind.
 const LIMITS_AHEAD: ContainerLimits = ContainerLimits {
     memory_bytes: 16 << 20,
     cpu_shares: 2,
     pids: 8,
-    fds: 64,
+    fds: 0,
 };
 /// What the kernel takes.
 const SHARES_RANGE: (u64, u64) = (2, 262_144);
@@ -64,7 +64,10 @@ pub(crate) fn reservation_ahead(
         hostname: name.to_string(),
         root: RootFs::Stack(place.stack.to_owned()),
         user: Some(place.user),
-        limits: LIMITS_AHEAD,
+        limits: ContainerLimits {
+            fds: place.fds,
+            ..LIMITS_AHEAD
+        },
         mounts: vec![writable(&place.disk.tmp, "/tmp")],
         layer: None,
         slot: place.disk.slot.clone(),
@@ -79,6 +82,7 @@ pub(crate) fn reservation_ahead(
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) stack: &'a str,
+    pub(crate) fds: u32,
     pub(crate) user: User,
     pub(crate) disk: &'a Disk,
     pub(crate) address: IpAddr,

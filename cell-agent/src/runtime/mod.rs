@@ -220,7 +220,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     }
 
     /// Make a container that was made ahead what `reserve` would have made of this reservation,
-    /// which must have the same root, user, address and mounts. In its old name nothing is left.
+    /// which must have the same root, user, address, mounts and open files. In its old name nothing
+    /// is left.
     async fn dress(
         &self,
         ahead: ContainerName,

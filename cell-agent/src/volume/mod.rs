@@ -125,13 +125,9 @@ impl Volumes {
         self.ready.stock(&self.templates())
     }
 
-    /// Take away what was made ahead, and the folder's being a mount.
+    /// Take away what was made ahead and is nobody's yet.
     pub fn close(&self) -> Result<(), VolumeError> {
-        self.ready.clear()?;
-        if self.is_shared()? && self.list()?.is_empty() {
-            return mount::unmount(&self.directory);
-        }
-        Ok(())
+        self.ready.clear()
     }
 
     /// Make and mount a volume. One that is there already, whole or half made, is replaced.
@@ -184,10 +180,10 @@ impl Volumes {
     }
 
     fn make_ahead_fresh(&self, spec: AheadSpec) -> Result<Volume, VolumeError> {
-        self.share()?;
         let volume = self.volume(spec.name, true);
         self.place_disk(&volume, spec.size_bytes, Some(spec.owner))?;
         make_folder(&volume.home, None)?;
+        mount::share(&volume.home)?;
         Ok(volume)
     }
 
@@ -206,23 +202,6 @@ impl Volumes {
             }
         }
         Ok(volume)
-    }
-
-    /// Mounts below the folder must be seen by containers that look at it, which the kernel allows
-    /// for a shared mount alone. What is mounted there already would be hidden by that.
-    fn share(&self) -> Result<(), VolumeError> {
-        if self.is_shared()? {
-            return Ok(());
-        }
-        if let Some(mounted) = mount::below(&self.directory)?.first() {
-            let busy = std::io::Error::from(std::io::ErrorKind::ResourceBusy);
-            return Err(io("share the volumes above", mounted)(busy));
-        }
-        mount::share(&self.directory)
-    }
-
-    fn is_shared(&self) -> Result<bool, VolumeError> {
-        Ok(mount::below(&self.directory)?.contains(&self.directory))
     }
 
     /// The volume of this name if it is mounted, as after an agent's restart.
@@ -246,8 +225,7 @@ impl Volumes {
         let volume = self.volume(name, true);
         let is_whole = mount::is_mounted(&volume.disk)
             && volume.home.is_dir()
-            && !mount::is_mounted(&volume.home)
-            && self.is_shared()?;
+            && !mount::is_mounted(&volume.home);
         Ok(is_whole.then_some(volume))
     }
 

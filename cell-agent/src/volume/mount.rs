@@ -42,7 +42,8 @@ pub(super) fn bind(source: &Path, target: &Path) -> Result<(), VolumeError> {
         .map_err(|error| io("bind a folder to", target)(error.into()))
 }
 
-/// Let others see what is mounted below a folder later on: it becomes a mount of itself.
+/// Let others see what is mounted at a folder later on. Only a mount can be shared with them, so
+/// the folder becomes one, of itself.
 pub(super) fn share(folder: &Path) -> Result<(), VolumeError> {
     bind(folder, folder)?;
     mount(NOTHING, folder, NOTHING, MsFlags::MS_SHARED, NOTHING)

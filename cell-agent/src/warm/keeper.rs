@@ -22,6 +22,10 @@ const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Disk of an instance that names none: Cloud Foundry's default, and the first guess before anybody
 /// asked for anything, bytes.
 const SIZE_GUESS_BYTES: u64 = 1 << 30;
+/// The local default stack.
+const STACK_GUESS: &str = "host";
+/// Files that an app may open in Cloud Foundry, unless it is configured otherwise.
+const FDS_GUESS: u32 = 16_384;
 
 #[derive(Debug)]
 pub struct Keeper {
@@ -141,9 +145,11 @@ impl Keeper {
         }
     }
 
-    /// Until somebody asks: the first stack, with the disk that apps get unasked.
+    /// Until somebody asks: the stack and the limits that apps get unasked.
     async fn guess(&self) {
-        let stacks = self.tools.runtime.stacks().await.unwrap_or_default();
+        let mut stacks = self.tools.runtime.stacks().await.unwrap_or_default();
+        // The machine's own, where it is offered, else the first.
+        stacks.sort_by_key(|stack| stack != STACK_GUESS);
         let mut pool = self.tools.warm.pool.lock();
         if let Some(stack) = stacks.into_iter().next()
             && pool.wanted.is_empty()
@@ -151,6 +157,7 @@ impl Keeper {
             let profile = Profile {
                 stack,
                 size_bytes: SIZE_GUESS_BYTES,
+                fds: FDS_GUESS,
             };
             pool.wanted.push_back((profile, None));
         }

@@ -16,6 +16,7 @@ use crate::volume::AheadSpec;
 
 const LABEL_STACK: &str = "ahead.stack";
 const LABEL_SIZE: &str = "ahead.size";
+const LABEL_FDS: &str = "ahead.fds";
 const LABEL_ADDRESS: &str = "ahead.address";
 
 /// Between two looks whether the first process waits for its command.
@@ -39,6 +40,7 @@ pub(super) async fn make(
     let slot = Slot::create(disk.slot.clone(), Some(user))?;
     let place = container::Place {
         stack: &profile.stack,
+        fds: profile.fds,
         user,
         disk: &disk,
         address: address.internal_ip,
@@ -113,6 +115,7 @@ fn labels(profile: &Profile, address: IpAddr) -> BTreeMap<String, String> {
     [
         (LABEL_STACK, profile.stack.clone()),
         (LABEL_SIZE, profile.size_bytes.to_string()),
+        (LABEL_FDS, profile.fds.to_string()),
         (LABEL_ADDRESS, address.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -124,6 +127,7 @@ fn kind(container: &Container) -> Option<(Profile, IpAddr)> {
     let profile = Profile {
         stack: label(LABEL_STACK)?.clone(),
         size_bytes: label(LABEL_SIZE)?.parse().ok()?,
+        fds: label(LABEL_FDS)?.parse().ok()?,
     };
     Some((profile, label(LABEL_ADDRESS)?.parse().ok()?))
 }

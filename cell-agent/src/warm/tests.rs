@@ -8,6 +8,7 @@ fn profile(stack: &str) -> Profile {
     Profile {
         stack: stack.to_owned(),
         size_bytes: 1 << 30,
+        fds: 1_024,
     }
 }
 

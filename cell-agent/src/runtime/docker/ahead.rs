@@ -1,8 +1,8 @@
 //! Containers made ahead: started as nobody's, made somebody's in milliseconds.
 //!
 //! Whatever `create` gives a container and can be changed from outside is changed: the small files
-//! of /etc by writing into them, limits in the control groups, open files and host name at its
-//! first process. Its name in the engine changes last: before that it is nobody's, after that it is
+//! of /etc by writing into them, limits in the control groups, the host name at its first process.
+//! What cannot be changed, its user and how many files it may open among it, it must have. Its name in the engine changes last: before that it is nobody's, after that it is
 //! the instance's, whatever agent looks. Its labels cannot change, so they lie beside its files.
 
 use std::collections::BTreeMap;
@@ -125,7 +125,6 @@ async fn change(pid: u32, reservation: &Reservation) -> io::Result<()> {
 
 fn change_here(pid: u32, hostname: &str, limits: &ContainerLimits) -> io::Result<()> {
     limits::set(pid, limits)?;
-    cfx_sandbox::open_files::limit(pid, limits.fds)?;
     let namespace = File::open(format!("/proc/{pid}/ns/uts"))?;
     let own = std::fs::metadata(Path::new("/proc/self/ns/uts"))?;
     if namespace.metadata()?.ino() == own.ino() {
