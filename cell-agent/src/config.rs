@@ -150,9 +150,9 @@ pub struct Raw {
     pub slots: Option<u32>,
     pub overcommit: Option<f64>,
     pub starts: Option<u32>,
-    /// Instances made ahead; each takes 4 MiB of the memory that the cell offers. Since 0.2.
+    /// Instances made ahead; each takes 4 MiB of the memory that the cell offers.
     pub warm: Option<usize>,
-    /// Volumes and network namespaces made ahead. Since 0.2.
+    /// Volumes and network namespaces made ahead.
     pub ready: Option<usize>,
     pub droplet_cache: Option<String>,
     /// Of one core.

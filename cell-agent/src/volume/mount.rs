@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cfx_sandbox::loop_device::LoopDevice;
 use nix::errno::Errno;
@@ -109,53 +109,12 @@ pub(super) fn is_mounted(path: &Path) -> bool {
     }
 }
 
-/// Mount points at or below a folder, in the order they were mounted.
-pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = std::fs::read_to_string(table).map_err(io("read", table))?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescaped)
-        .filter(|path| path.starts_with(folder))
-        .collect())
-}
-
-/// The kernel writes blanks, tabs, newlines and backslashes as `\` and three octal digits.
-fn unescaped(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let code = tail
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(OsStr::from_bytes(&bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn odd_folder_names_survive_the_kernel_s_notations() {
-        assert_eq!(
-            unescaped(r"/data/my\040cell"),
-            PathBuf::from("/data/my cell")
-        );
-        assert_eq!(unescaped(r"/data\134x"), PathBuf::from(r"/data\x"));
+    fn odd_folder_names_survive_the_kernel_s_notation() {
         assert_eq!(escaped(Path::new("/a,b:c")), b"/a\\,b\\:c");
     }
 }

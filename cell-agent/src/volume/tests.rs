@@ -49,6 +49,12 @@ impl Drop for Guarded {
     }
 }
 
+fn mounts_below(folder: &Path) -> usize {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let folder = folder.to_str().expect("text");
+    table.lines().filter(|line| line.contains(folder)).count()
+}
+
 fn fill(path: &Path) -> (u64, ErrorKind) {
     let mut file = fs::File::create(path).expect("created");
     let block = vec![7_u8; 64 << 10];
@@ -126,8 +132,7 @@ fn leftovers_of_a_killed_agent_are_found_taken_over_or_cleared_away() {
         assert_eq!(later.adopt(name).expect("looked"), None);
     }
     assert!(later.list().expect("names").is_empty());
-    let mounted = mount::below(guarded.folder.path()).expect("mounts");
-    assert_eq!(mounted, Vec::<PathBuf>::new());
+    assert_eq!(mounts_below(guarded.folder.path()), 0);
 }
 
 #[test]
@@ -253,6 +258,5 @@ fn a_home_that_comes_later_appears_where_somebody_already_looks() {
         guarded.volumes.release(name(number)).expect("released");
     }
     guarded.volumes.close().expect("closed");
-    let mounted = mount::below(guarded.folder.path()).expect("mounts");
-    assert_eq!(mounted, Vec::<PathBuf>::new());
+    assert_eq!(mounts_below(guarded.folder.path()), 0);
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use cfx_cell_agent::config::WARM_MAX;
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) https_port: u16,
     pub(crate) domain: String,
     pub(crate) cells: u32,
+    /// Instances that each cell makes ahead.
+    pub(crate) warm: usize,
     /// Ports of this machine that instances may reach beside the router's.
     pub(crate) gateway_ports: Vec<u16>,
     pub(crate) runtime: RuntimeFlag,
@@ -50,6 +53,7 @@ struct File {
     https_port: Option<u16>,
     domain: Option<String>,
     cells: Option<u32>,
+    warm: Option<usize>,
     gateway_ports: Option<Vec<u16>>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
@@ -84,6 +88,7 @@ impl Settings {
                 .or(file.domain)
                 .unwrap_or_else(|| DOMAIN_DEFAULT.to_owned()),
             cells: args.cells.or(file.cells).unwrap_or(1),
+            warm: args.warm.or(file.warm).unwrap_or(0),
             gateway_ports: args
                 .gateway_ports
                 .or(file.gateway_ports)
@@ -109,6 +114,13 @@ impl Settings {
             return Err(
                 Failure::new(message).next("run more cells on other machines: `cfx serve cell`")
             );
+        }
+        if self.warm > WARM_MAX {
+            let message = format!(
+                "--warm {}: a cell makes at most {WARM_MAX} ahead",
+                self.warm
+            );
+            return Err(Failure::new(message).next("for example --warm 20"));
         }
         let ports = [self.api_port, self.http_port, self.https_port];
         if ports.contains(&0)
@@ -225,6 +237,10 @@ mod tests {
         for args in [
             UpArgs {
                 cells: Some(0),
+                ..UpArgs::default()
+            },
+            UpArgs {
+                warm: Some(WARM_MAX + 1),
                 ..UpArgs::default()
             },
             UpArgs {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use futures_util::stream::{StreamExt, TryStreamExt};
+use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use super::spec::{LABEL_CELL, container_name, instance_of, own_labels};
 use super::{Docker, call, layer, local, spec};
@@ -158,29 +159,29 @@ impl Docker {
         }))
     }
 
+    /// Straight to the process: the engine would start two programs to do the same.
     pub(super) async fn kill(
         &self,
         name: ContainerName,
         signal: Signal,
     ) -> Result<(), RuntimeError> {
-        let id = container_name(name);
-        let action = "signal a container";
-        let options = KillContainerOptionsBuilder::default()
-            .signal(match signal {
-                Signal::Term => "SIGTERM",
-                Signal::Kill => "SIGKILL",
-            })
-            .build();
-        let sent = call::plain(
-            action,
-            call::KILL,
-            self.engine.kill_container(&id, Some(options)),
-        );
-        match sent.await? {
-            Ok(()) => Ok(()),
+        let about = self.inspect(name).await?;
+        let id = about.id.as_deref().unwrap_or_default();
+        let Some(pid) = pid(about.state.as_ref()) else {
             // It has ended already, which is what a signal is for.
-            Err(error) if call::status(&error) == Some(409) => Ok(()),
-            Err(error) => Err(no_container(name, action, &error)),
+            return Ok(());
+        };
+        if !Groups::of(pid).is_ok_and(|groups| groups.are_of(id)) {
+            return Ok(());
+        }
+        let signal = match signal {
+            Signal::Term => nix::sys::signal::Signal::SIGTERM,
+            Signal::Kill => nix::sys::signal::Signal::SIGKILL,
+        };
+        let process = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+        match nix::sys::signal::kill(process, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(local("signal a container", &error.into())),
         }
     }
 
