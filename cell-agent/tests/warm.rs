@@ -224,3 +224,52 @@ async fn a_cell_that_keeps_none_sweeps_what_an_earlier_agent_made() {
     swept.expect("no volume is left");
     leave(stage, equipment, agent).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_goes_on_when_what_waited_has_died() {
+    let stage = Stage::new().await;
+    let (agent, equipment) = stage.agent_with(two_warm).await;
+    let waiting = until("two wait", || ready(&stage, 2)).await;
+    let killed = Command::new("docker")
+        .arg("kill")
+        .args(waiting.keys())
+        .output();
+    assert!(killed.expect("docker kill").status.success());
+    let guid = stage.controller.assign(1, 0, app(&stage));
+    let (name, address) = stage
+        .controller
+        .eventually("it runs", 60, |world| running(world, guid))
+        .await;
+    assert!(get(address, "/").await.ends_with(&name));
+    assert!(stage.controller.world.lock().crashes.is_empty());
+    // The dead ones are found out, and others are made.
+    let now = until("two others wait", || ready(&stage, 3)).await;
+    assert!(waiting.keys().all(|id| !now.contains_key(id)));
+    leave(stage, equipment, agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_may_end_at_any_moment_of_a_warm_start() {
+    let stage = Stage::new().await;
+    let (mut agent, mut equipment) = stage.agent_with(two_warm).await;
+    for step in 0..6_u128 {
+        let moment = Duration::from_millis(8 * u64::try_from(step).expect("small"));
+        let what = format!("ended {moment:?} after the assignment");
+        until("two wait", || ready(&stage, 2)).await;
+        let guid = stage.controller.assign(10 + step, 0, app(&stage));
+        Clock::system().sleep(moment).await;
+        agent.end().await;
+        equipment.join().await;
+        (agent, equipment) = stage.agent_with(two_warm).await;
+        let runs = |world: &World| running(world, guid);
+        let (name, address) = stage.controller.eventually(&what, 60, runs).await;
+        assert!(get(address, "/").await.ends_with(&name), "{what}");
+        let all = until(&what, || ready(&stage, 3)).await;
+        let own = format!("cfx-{name}");
+        assert_eq!(all.values().filter(|one| **one == own).count(), 1, "{what}");
+        stage.controller.remove(guid);
+        let empty = |world: &World| world.instances.is_empty().then_some(());
+        stage.controller.eventually(&what, 60, empty).await;
+    }
+    leave(stage, equipment, agent).await;
+}

@@ -187,15 +187,20 @@ impl Keeper {
     }
 }
 
-/// Take up what an earlier agent made ahead, as far as there is room; the sweep ends the rest.
+/// Take up what an earlier agent made ahead; what is not whole is ended, and what is too many by the
+/// keeper.
 pub async fn take_up(tools: &Tools, events: &Events, containers: &[Container]) {
     let warm = &tools.warm;
     for container in containers {
-        if warm.ready() >= warm.pool.lock().most {
-            return;
-        }
-        match member::take_up(tools, container).await {
-            Ok(Some(profile)) => {
+        let Some((profile, address)) = member::kind(container) else {
+            continue;
+        };
+        let taken = match member::take_up(tools, container, address).await {
+            Ok(false) => member::end(tools, container.name).await.map(|()| false),
+            other => other,
+        };
+        match taken {
+            Ok(true) => {
                 warm.add_name(container.name);
                 let mut pool = warm.pool.lock();
                 if !pool.wanted.iter().any(|(one, _)| *one == profile) {
@@ -203,7 +208,7 @@ pub async fn take_up(tools: &Tools, events: &Events, containers: &[Container]) {
                 }
                 pool.ready.push_back((container.name, profile));
             }
-            Ok(None) => {}
+            Ok(false) => {}
             Err(error) => events.step_failed(container.name, "take up", &told(&error)),
         }
     }

@@ -73,36 +73,32 @@ async fn wait_for_launcher(
     }
 }
 
-/// The kind of a container that an earlier agent made ahead, once everything of it is in its place;
-/// none when it is something else or not whole.
+/// Make one that an earlier agent made this one's, if everything of it is in its place.
 pub(super) async fn take_up(
     tools: &Tools,
     container: &Container,
-) -> Result<Option<Profile>, HookError> {
-    let Some((profile, ip)) = kind(container) else {
-        return Ok(None);
-    };
+    address: IpAddr,
+) -> Result<bool, HookError> {
     let volume = tools.ground.volume_ahead(container.name).await?;
     let Some(Disk { slot, .. }) = volume.filter(|_| container.pid.is_some()) else {
-        return Ok(None);
+        return Ok(false);
     };
     if Slot::at(slot).attach().is_err() {
-        return Ok(None);
+        return Ok(false);
     }
     let holder = AssignmentGuid(container.name.0);
     let before = Address {
-        host: ip,
+        host: address,
         port: PORT_DEFAULT,
-        internal_ip: ip,
+        internal_ip: address,
     };
     let leased = tools.ground.lease(holder, Some(before), PORT_DEFAULT);
-    if leased.await?.internal_ip != ip {
+    if leased.await?.internal_ip != address {
         // Somebody else's by now, and its files name the old one.
-        tools.ground.free(holder).await?;
-        return Ok(None);
+        return Ok(false);
     }
     tools.ground.connect(holder, container).await?;
-    Ok(Some(profile))
+    Ok(true)
 }
 
 /// Leave nothing of it. May be repeated.
@@ -122,7 +118,8 @@ fn labels(profile: &Profile, address: IpAddr) -> BTreeMap<String, String> {
     .into()
 }
 
-fn kind(container: &Container) -> Option<(Profile, IpAddr)> {
+/// The kind and the address of a container that is nobody's; none when it is anything else.
+pub(super) fn kind(container: &Container) -> Option<(Profile, IpAddr)> {
     let label = |key: &str| container.labels.get(key);
     let profile = Profile {
         stack: label(LABEL_STACK)?.clone(),

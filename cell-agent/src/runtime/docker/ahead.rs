@@ -19,11 +19,14 @@ use super::spec::container_name;
 use super::{Docker, call, local};
 use crate::runtime::cgroup::Groups;
 use crate::runtime::{
-    Container, ContainerLimits, ContainerName, Mount, Reservation, RuntimeError, etc, limits,
+    Container, ContainerLimits, ContainerName, Mount, Reservation, RootFs, RuntimeError, etc,
+    limits,
 };
 
 /// Labels of a container that was made ahead, as JSON.
 const LABELS_FILE: &str = "labels";
+/// Which build of its stack it was made of: by the time it is dressed there may be a newer one.
+const LABEL_BUILD: &str = "build";
 
 impl Docker {
     pub(super) async fn make_ahead(
@@ -31,11 +34,22 @@ impl Docker {
         reservation: &Reservation,
         home: &Mount,
     ) -> Result<Container, RuntimeError> {
-        let container = self.create_and_start(reservation, Some(home)).await?;
+        let mut reservation = reservation.clone();
+        let build = self.build_of(&reservation).await?;
+        reservation.labels.insert(LABEL_BUILD.to_owned(), build);
+        let container = self.create_and_start(&reservation, Some(home)).await?;
         self.ahead
             .lock()
             .insert(reservation.name, container.clone());
         Ok(container)
+    }
+
+    /// Which build of its stack a reservation gets now.
+    async fn build_of(&self, reservation: &Reservation) -> Result<String, RuntimeError> {
+        match &reservation.root {
+            RootFs::Stack(stack) => self.stack_build(stack).await,
+            RootFs::Image { reference, .. } => Ok(reference.clone()),
+        }
     }
 
     pub(super) async fn dress_ahead(
@@ -48,6 +62,13 @@ impl Docker {
             Some(container) => container,
             None => self.look_at(ahead).await?,
         };
+        let build = self.build_of(reservation).await?;
+        if waiting.labels.get(LABEL_BUILD) != Some(&build) {
+            return Err(RuntimeError::NoRoot {
+                what: build,
+                detail: "what waits was made of another build of the stack".to_owned(),
+            });
+        }
         let gone = RuntimeError::NoContainer(ahead);
         let Some(pid) = waiting.pid else {
             return Err(gone);

@@ -326,6 +326,49 @@ async fn one_that_has_ended_is_not_dressed() {
 }
 
 #[tokio::test]
+async fn what_was_made_of_an_older_build_of_its_stack_is_not_dressed() {
+    let engine = Engine::start().await;
+    let stack = format!("test{}", engine.ids.secret(4));
+    let repository = format!("cfx/stack-{stack}");
+    let older = import_image(&engine, &repository).await;
+    let name = engine.ids.guid();
+    let spec = AheadSpec {
+        name,
+        size_bytes: 16 << 20,
+        owner: USER,
+    };
+    let volume = engine.volumes.make_ahead(spec).expect("a volume");
+    Slot::create(volume.slot.clone(), Some(USER)).expect("a slot");
+    let mut order = engine.order(&volume, USER, 3);
+    order.root = RootFs::Stack(stack);
+    order.mounts.clear();
+    let home = Mount {
+        source: volume.home,
+        target: "/data".into(),
+        read_only: true,
+    };
+    engine
+        .docker
+        .reserve_ahead(&order, &home)
+        .await
+        .expect("made");
+    // Images are as old as the second they were made in.
+    let clock = Clock::system();
+    clock.sleep(Duration::from_millis(1_100)).await;
+    let newer = import_image(&engine, &repository).await;
+    order.name = engine.ids.guid();
+    let refused = engine.docker.dress(name, &order).await;
+    assert!(
+        matches!(refused, Err(RuntimeError::NoRoot { .. })),
+        "{refused:?}"
+    );
+    engine.docker.release(name).await.expect("released");
+    for image in [older, newer] {
+        remove_image(&engine, &image).await;
+    }
+}
+
+#[tokio::test]
 async fn a_dressed_one_ends_at_its_own_limits() {
     let engine = Engine::start().await;
     let ahead = engine.ahead().await;
