@@ -75,6 +75,8 @@ struct Pool {
     /// The oldest first.
     ready: VecDeque<(InstanceGuid, Profile)>,
     making: Vec<Profile>,
+    /// Of which something is left that nobody will use: to be ended, again if need be.
+    broken: Vec<InstanceGuid>,
 }
 
 /// What the keeper is to do next.
@@ -108,8 +110,9 @@ impl Warm {
         pool.want(profile.clone(), self.clock.monotonic());
         let name = pool.take(&profile)?;
         Some(Taken {
-            names: self.names.clone(),
+            warm: self.clone(),
             name,
+            is_passed: false,
         })
     }
 
@@ -157,9 +160,10 @@ impl Pool {
 
     /// Take one out by name; false when somebody was faster.
     fn withdraw(&mut self, name: InstanceGuid) -> bool {
-        let before = self.ready.len();
+        let before = self.ready.len() + self.broken.len();
         self.ready.retain(|(one, _)| *one != name);
-        self.ready.len() < before
+        self.broken.retain(|one| *one != name);
+        self.ready.len() + self.broken.len() < before
     }
 
     fn count(&self, profile: &Profile) -> usize {
@@ -178,6 +182,9 @@ impl Pool {
     }
 
     fn next(&self) -> Next {
+        if let Some(name) = self.broken.first() {
+            return Next::End(*name);
+        }
         let share_of = |profile: &Profile| {
             let place = self.wanted.iter().position(|(one, _)| one == profile);
             place.map_or(0, |place| self.share(place))
@@ -197,11 +204,13 @@ impl Pool {
     }
 }
 
-/// One that is being passed on: until this is dropped its old name is no leftover's.
+/// One that is being passed on: until this is dropped its old name is no leftover's. What is left
+/// under that name is ended, unless it was passed on whole.
 #[derive(Debug)]
 pub struct Taken {
-    names: watch::Sender<BTreeSet<InstanceGuid>>,
+    warm: Warm,
     name: InstanceGuid,
+    is_passed: bool,
 }
 
 impl Taken {
@@ -209,12 +218,20 @@ impl Taken {
     pub fn name(&self) -> InstanceGuid {
         self.name
     }
+
+    /// Nothing goes by its old name any more.
+    pub fn passed_on(mut self) {
+        self.is_passed = true;
+    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.names
-            .send_modify(|names| names.retain(|one| *one != self.name));
+        if self.is_passed {
+            self.warm.drop_name(self.name);
+        } else {
+            self.warm.pool.lock().broken.push(self.name);
+        }
     }
 }
 

@@ -141,6 +141,9 @@ pub async fn prepare<Permit>(
     for step in rest {
         step.make(tools, order, &mut made).await?;
     }
+    if let Some(taken) = taken {
+        taken.passed_on();
+    }
     Ok(made)
 }
 

@@ -69,7 +69,10 @@ impl Keeper {
         match self.tools.ground.stock().await {
             Ok(true) => return true,
             Ok(false) => {}
-            Err(error) => return self.failed(InstanceGuid::NIL, "stock", told(&error)).await,
+            // What is made ahead in another way may work all the same.
+            Err(error) => {
+                self.failed(InstanceGuid::NIL, "stock", told(&error)).await;
+            }
         }
         if !self.makes_ahead() {
             return false;
@@ -109,17 +112,16 @@ impl Keeper {
     }
 
     async fn end(&self, name: InstanceGuid) -> bool {
+        let warm = &self.tools.warm;
         let ended = member::end(&self.tools, name).await;
-        // What is left of it now is anybody's to sweep.
-        self.tools.warm.drop_name(name);
-        self.events.warm(self.tools.warm.ready());
-        match ended {
-            Ok(()) => true,
-            Err(error) => {
-                self.failed(name, "end an instance made ahead", told(&error))
-                    .await
-            }
+        if let Err(error) = ended {
+            warm.pool.lock().broken.push(name);
+            let step = "end an instance made ahead";
+            return self.failed(name, step, told(&error)).await;
         }
+        warm.drop_name(name);
+        self.events.warm(warm.ready());
+        true
     }
 
     /// End one that is ready, unless somebody took it.
@@ -169,7 +171,7 @@ impl Keeper {
 
     fn is_closing(&self) -> bool {
         let pool = self.tools.warm.pool.lock();
-        pool.most == 0 && !pool.ready.is_empty()
+        pool.most == 0 && pool.next() != Next::Nothing
     }
 
     fn now(&self) -> Duration {

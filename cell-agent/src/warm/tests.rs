@@ -95,19 +95,27 @@ fn a_closed_pool_ends_what_it_has_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_is_known_until_it_is_passed_on_and_closing_waits_for_that() {
-    let warm = Warm::new(1, Clock::system());
-    warm.add_name(name(1));
-    let taken = Taken {
-        names: warm.names.clone(),
-        name: name(1),
+async fn a_name_is_known_until_nothing_goes_by_it_and_closing_waits_for_that() {
+    let warm = Warm::new(2, Clock::system());
+    let taken = |number| {
+        warm.add_name(name(number));
+        Taken {
+            warm: warm.clone(),
+            name: name(number),
+            is_passed: false,
+        }
     };
-    assert!(warm.names().contains(&name(1)));
+    let (passed, failed) = (taken(1), taken(2));
     let closing = warm.close();
     tokio::pin!(closing);
+    passed.passed_on();
+    drop(failed);
     let early = futures_util::FutureExt::now_or_never(closing.as_mut());
     assert!(early.is_none());
-    drop(taken);
+    assert_eq!(warm.names(), BTreeSet::from([name(2)]));
+    let next = warm.pool.lock().next();
+    assert_eq!(next, Next::End(name(2)));
+    assert!(warm.pool.lock().withdraw(name(2)));
+    warm.drop_name(name(2));
     closing.await;
-    assert!(warm.names().is_empty());
 }
