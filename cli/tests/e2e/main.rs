@@ -20,6 +20,7 @@ mod harness;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod metrics;
 mod processes;
 mod roles;
 mod sample;
@@ -45,6 +46,10 @@ const SHARED: &[(&str, Shared)] = &[
     (
         "an_app_sees_the_environment_that_cloud_foundry_promises",
         lifecycle::sees_its_environment,
+    ),
+    (
+        "what_an_app_uses_and_answers_is_queried_within_seconds",
+        metrics::queried_within_seconds,
     ),
     (
         "a_stopped_app_is_unknown_to_the_router_and_comes_back",

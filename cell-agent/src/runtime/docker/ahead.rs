@@ -74,20 +74,20 @@ impl Docker {
             return Err(gone);
         };
         // It may have ended since, and its number may be another process's.
-        let groups = Groups::of(pid)
-            .ok()
-            .filter(|groups| groups.are_of(&waiting.id));
-        let Some(groups) = groups else {
+        if !Groups::of(pid).is_ok_and(|groups| groups.are_of(&waiting.id)) {
             return Err(gone);
-        };
+        }
         self.pass_files_on(ahead, reservation)
             .map_err(|error| local("write an instance's files", &error))?;
         change(pid, reservation)
             .await
             .map_err(|error| local("limit a container", &error))?;
         self.rename(ahead, reservation.name).await?;
-        self.groups.lock().remove(&ahead);
-        self.groups.lock().insert(reservation.name, groups);
+        let counters = self.counters.lock().remove(&ahead);
+        match counters {
+            Some(counters) => drop(self.counters.lock().insert(reservation.name, counters)),
+            None => drop(self.open_counters(reservation.name, pid)),
+        }
         Ok(Container {
             name: reservation.name,
             labels: reservation.labels.clone(),

@@ -46,8 +46,9 @@ impl Docker {
             Err(error) => return Err(call::failed("start a container", &error)),
         }
         let container = self.look_at(reservation.name).await?;
-        if let Some(groups) = container.pid.map(Groups::of).and_then(Result::ok) {
-            self.groups.lock().insert(reservation.name, groups);
+        if let Some(pid) = container.pid {
+            // Whoever has ended by now is noticed by its end.
+            drop(self.open_counters(reservation.name, pid));
         }
         Ok(container)
     }
