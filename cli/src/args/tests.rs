@@ -17,7 +17,7 @@ fn the_definition_is_sound() {
 #[test]
 fn every_verb_and_its_alias_is_understood() {
     for line in [
-        "up --gateway-ports 6379,5432",
+        "up --gateway-ports 6379,5432 --warm 20",
         "up --cells 3 --runtime docker --listen 127.0.0.1 --api-port 1 --http-port 2 --https-port 3",
         "serve cell --config cell.yml",
         "status --json",
