@@ -11,6 +11,7 @@ mod commands;
 mod context;
 mod environment;
 mod failure;
+mod load;
 mod manifest;
 mod output;
 mod platform;
