@@ -15,6 +15,7 @@ mod load;
 mod manifest;
 mod output;
 mod platform;
+mod rehearse;
 mod session;
 
 use std::process::ExitCode;

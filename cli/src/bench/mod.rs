@@ -5,10 +5,12 @@
 
 mod backend;
 mod child;
+mod delayed;
 mod idle;
 mod load;
 mod push;
 mod router;
+mod truth;
 
 use serde::Serialize;
 
@@ -22,6 +24,8 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Push(args) => push::bench(context, &args).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
+        BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,
+        BenchCommand::Delayed { micros } => delayed::serve(context, micros).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,
         BenchCommand::Proxy { backend } => router::proxy(context, backend).await,
