@@ -189,13 +189,10 @@ fn print(context: &Context, report: &Report) {
 fn acts(report: &Report) -> Table {
     let mut table = Table::new(["at", "instances", "routable after", "because"]);
     for act in &report.acts {
-        let from = act
-            .from
-            .map_or_else(|| "?".to_owned(), |from| from.to_string());
         let after = act.routable_after_s.map(|after| format!("{after:.1} s"));
         table.row([
             format!("{:.1} s", act.at),
-            format!("{from} -> {}", act.to),
+            act.change(),
             after.unwrap_or_else(|| "-".to_owned()),
             match &act.error {
                 Some(error) => format!("{}: {error}", act.explanation),

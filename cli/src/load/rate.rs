@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// More a second than one machine can send: past it a number is a slip of the finger.
 pub(crate) const RATE_MAX: f64 = 1_000_000.0;
-/// Longest curve, seconds: a day.
-pub(crate) const SECONDS_MAX: f64 = 86_400.0;
 /// Halvings that find an instant to far below a nanosecond of a day.
 const HALVINGS: u32 = 64;
 

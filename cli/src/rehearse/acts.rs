@@ -32,6 +32,7 @@ pub(crate) struct Act {
     /// Seconds from the start of the load.
     pub(crate) at: f64,
     pub(crate) from: Option<i64>,
+    /// Below 0 when it failed before a count was decided.
     pub(crate) to: i64,
     pub(crate) cause: Cause,
     pub(crate) explanation: String,
@@ -46,6 +47,15 @@ pub(crate) struct Act {
 impl Act {
     pub(crate) fn grows(&self) -> bool {
         self.from.is_none_or(|from| self.to > from)
+    }
+
+    /// `2 → 200`.
+    pub(crate) fn change(&self) -> String {
+        let known = |count: Option<i64>| match count {
+            Some(count) if count >= 0 => count.to_string(),
+            _ => "?".to_owned(),
+        };
+        format!("{} → {}", known(self.from), known(Some(self.to)))
     }
 }
 
@@ -69,6 +79,9 @@ struct Entry {
     message: String,
     #[serde(default)]
     error: String,
+    /// cfx's own addition: which rule saw what.
+    #[serde(default)]
+    explanation: String,
 }
 
 /// Everything that tells what was decided from `since_ns` on.
@@ -120,9 +133,8 @@ fn told(entry: &Entry, start_ns: i64) -> Option<Act> {
     if !has_failed && !is_change {
         return None;
     }
-    let words = [entry.message.as_str(), entry.reason.as_str()];
-    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    words.dedup();
+    let words = [&entry.explanation, &entry.reason, &entry.message];
+    let words = words.into_iter().find(|words| !words.is_empty());
     Some(Act {
         at: seconds(entry.timestamp, start_ns),
         from: Some(entry.old_instances).filter(|count| *count >= 0),
@@ -131,7 +143,7 @@ fn told(entry: &Entry, start_ns: i64) -> Option<Act> {
             1 => Cause::Schedule,
             _ => Cause::Rule,
         },
-        explanation: words.join("; "),
+        explanation: words.cloned().unwrap_or_default(),
         error: has_failed.then(|| entry.error.clone()),
         routable_after_s: None,
         is_superseded: false,

@@ -1,11 +1,15 @@
 //! Profiles from YAML files; what is wrong is told with file, line and column.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::Path;
+use std::str::FromStr;
 
 use cfx_process::config::{self, ConfigError};
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
 
 use super::profile::{Crowd, Phase, PhaseRate, Profile, SECONDS_MAX};
 use crate::args::{share, time};
@@ -60,11 +64,25 @@ struct Text<T>(T);
 
 impl<'de, T> Deserialize<'de> for Text<T>
 where
-    T: std::str::FromStr<Err = String>,
+    T: FromStr<Err = String>,
 {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(serde::de::Error::custom)
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Reader(PhantomData))
+    }
+}
+
+/// Reads while the parser still knows where it is.
+struct Reader<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for Reader<T> {
+    type Value = Text<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a single value")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text<T>, E> {
+        text.parse().map(Text).map_err(E::custom)
     }
 }
 
@@ -73,7 +91,7 @@ macro_rules! from_text {
         #[derive(Debug, PartialEq)]
         struct $name($inner);
 
-        impl std::str::FromStr for $name {
+        impl FromStr for $name {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
@@ -103,7 +121,7 @@ from_text! {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Header(String);
 
-impl std::str::FromStr for Header {
+impl FromStr for Header {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -115,7 +133,7 @@ impl std::str::FromStr for Header {
 }
 
 /// `20/s`, `20/s..500/s`, `500/s..50/s tau 5s`.
-impl std::str::FromStr for PhaseRate {
+impl FromStr for PhaseRate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

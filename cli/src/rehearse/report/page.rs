@@ -246,17 +246,9 @@ fn marks(report: &Report) -> Vec<Mark> {
     acts.map(|(place, act)| Mark {
         at: act.at,
         label: (place + 1).to_string(),
-        title: format!("{}: {}", change(act), act.explanation),
+        title: format!("{}: {}", act.change(), act.explanation),
     })
     .collect()
-}
-
-/// `2 → 200`.
-fn change(act: &Act) -> String {
-    match act.from {
-        Some(from) => format!("{from} → {}", act.to),
-        None => format!("→ {}", act.to),
-    }
 }
 
 fn acts(report: &Report) -> String {
@@ -281,7 +273,7 @@ fn acts(report: &Report) -> String {
             "<tr><td>{}</td><td>{:.1} s</td><td>{}</td><td>{cause}</td><td>{}</td><td class=\"text\">{}</td></tr>\n",
             place + 1,
             act.at,
-            escaped(&change(act)),
+            escaped(&act.change()),
             escaped(&routable(act)),
             escaped(&why),
         ));
