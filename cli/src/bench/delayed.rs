@@ -15,10 +15,12 @@ use tokio::net::TcpListener;
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::load::{Pace, Timer};
+use crate::load::{Pace, Timer, real_time};
 
 /// Answer every request this long after it came, until the process ends. The first line says where.
 pub(super) async fn serve(context: &Context, micros: u32) -> Outcome {
+    // Else the delay is what the scheduler makes of it, and no longer known.
+    real_time();
     let delay = Duration::from_micros(micros.into());
     let failed = |error: std::io::Error| Failure::new(format!("cannot listen: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;

@@ -111,6 +111,7 @@ mod tests {
                 latencies.record(Duration::from_micros(*one));
             }
             micros.sort_unstable();
+            #[allow(clippy::cast_possible_truncation, reason = "at most 300")]
             let rank = ((share * micros.len() as f64).ceil() as usize).clamp(1, micros.len());
             let exact = micros[rank - 1] as f64 / 1_000.0;
             let told = latencies.percentile_ms(share);

@@ -34,6 +34,6 @@ pub(crate) use shape::LoadShape;
 pub(crate) use summary::{LatencyNumbers, Numbers, Point, SelfCheck, points};
 pub(crate) use tally::Worth;
 pub(crate) use target::{Rules, Target};
-pub(crate) use threads::{Plan, Ran, Running, Scheduling, start};
+pub(crate) use threads::{Plan, Ran, Running, Scheduling, real_time, start};
 pub(crate) use threshold::{Judged, Threshold};
 pub(crate) use wire::{HttpWire, Wire};

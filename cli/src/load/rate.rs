@@ -145,6 +145,7 @@ impl Curve {
     }
 
     /// Requests a second at this moment; 0 outside.
+    #[cfg(test)]
     pub(crate) fn rate(&self, at: f64) -> f64 {
         let mut begin = 0.0;
         for segment in &self.segments {

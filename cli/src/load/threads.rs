@@ -184,7 +184,7 @@ fn own_part(whole: usize, share: Share) -> usize {
 
 /// Ask the kernel to run this thread before others. It may refuse; then the lag tells what it cost.
 /// The tool of the system does it, so that nothing unsafe is needed for one call.
-fn real_time() -> Scheduling {
+pub(crate) fn real_time() -> Scheduling {
     let thread = nix::unistd::gettid().to_string();
     let asked = Command::new("chrt")
         .args(["--fifo", "--pid", PRIORITY, &thread])

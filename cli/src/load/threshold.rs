@@ -61,6 +61,8 @@ pub(crate) struct Threshold {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Judged {
     pub(crate) threshold: String,
+    /// What had to hold, in words: `p99 at most 200ms`.
+    pub(crate) promise: String,
     pub(crate) value: String,
     pub(crate) is_crossed: bool,
 }
@@ -227,9 +229,33 @@ impl Threshold {
         };
         Judged {
             threshold: self.to_string(),
+            promise: self.promise(),
             value: shown(self.limit, value),
             is_crossed,
         }
+    }
+}
+
+impl Threshold {
+    fn promise(&self) -> String {
+        let words = match self.comparison {
+            Comparison::Above => "at most",
+            Comparison::AtLeast => "below",
+            Comparison::Below => "at least",
+            Comparison::AtMost => "above",
+        };
+        let phase = self.phase.as_ref().map(|phase| format!(" in {phase}"));
+        let name = self.metric.name();
+        format!(
+            "{name} {words} {}{}",
+            self.limit_text(),
+            phase.unwrap_or_default()
+        )
+    }
+
+    fn limit_text(&self) -> String {
+        let (Limit::Milliseconds(limit) | Limit::Share(limit) | Limit::Count(limit)) = self.limit;
+        shown(self.limit, limit)
     }
 }
 
@@ -258,9 +284,7 @@ impl fmt::Display for Threshold {
             Comparison::Below => "<",
             Comparison::AtMost => "<=",
         };
-        let (Limit::Milliseconds(limit) | Limit::Share(limit) | Limit::Count(limit)) = self.limit;
-        let limit = shown(self.limit, limit);
-        write!(f, "{} {sign} {limit}", self.metric.name())
+        write!(f, "{} {sign} {}", self.metric.name(), self.limit_text())
     }
 }
 
@@ -348,7 +372,9 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,200}") {
-            let _ = text.parse::<Threshold>();
+            if let Ok(threshold) = text.parse::<Threshold>() {
+                prop_assert!(!threshold.to_string().is_empty());
+            }
         }
     }
 }

@@ -109,6 +109,9 @@ pub(crate) async fn gather(api: &Api, app: &str, start_ns: i64, samples: &[Sampl
         }
     }
     acts.sort_by(|a, b| a.at.total_cmp(&b.at));
+    for act in &mut acts {
+        act.from = act.from.or_else(|| wanted_before(act.at, samples));
+    }
     time_to_routable(&mut acts, samples);
     acts
 }
@@ -197,6 +200,12 @@ fn seen(samples: &[Sample]) -> Vec<Act> {
         is_superseded: false,
     });
     acts.collect()
+}
+
+/// What was wanted at the last look before this moment.
+fn wanted_before(at: f64, samples: &[Sample]) -> Option<i64> {
+    let before = samples.iter().take_while(|sample| sample.at < at).last();
+    before.map(|sample| sample.desired.into())
 }
 
 fn seconds(ns: i64, start_ns: i64) -> f64 {

@@ -27,6 +27,9 @@ struct RawProfile {
     phases: Vec<RawPhase>,
     #[serde(default)]
     requests: Vec<RawRequest>,
+    /// From this phase on a sale is open; then the visitors are shoppers.
+    #[serde(default)]
+    sale_from: Option<String>,
     #[serde(default)]
     connections_new: Option<Text<Share>>,
     #[serde(default)]
@@ -190,17 +193,11 @@ fn profile(raw: RawProfile, name: &str) -> Result<Profile, String> {
             rate: phase.rate.0,
         });
     }
-    let mut templates = Vec::with_capacity(raw.requests.len().max(1));
-    for request in raw.requests {
-        templates.push(template(request)?);
-    }
-    if templates.is_empty() {
-        templates.push(Template::get("/"));
-    }
+    let crowd = crowd(raw.requests, raw.sale_from, &phases)?;
     let profile = Profile {
         name: name.to_owned(),
         phases,
-        crowd: Crowd::Visitors(templates),
+        crowd,
         connections_new: raw.connections_new.map(|share| share.0.0),
         fail_if: raw.fail_if.into_iter().map(|line| line.0).collect(),
     };
@@ -208,6 +205,29 @@ fn profile(raw: RawProfile, name: &str) -> Result<Profile, String> {
         true => Ok(profile),
         false => Err(format!("it is longer than {SECONDS_MAX} s")),
     }
+}
+
+/// Shoppers when there is a sale, else visitors with what they ask for.
+fn crowd(
+    requests: Vec<RawRequest>,
+    sale_from: Option<String>,
+    phases: &[Phase],
+) -> Result<Crowd, String> {
+    if let Some(name) = sale_from {
+        if !requests.is_empty() {
+            return Err("it has requests and sale-from: shoppers bring their own".to_owned());
+        }
+        let sale_from = phases.iter().position(|phase| phase.name == name);
+        let sale_from =
+            sale_from.ok_or_else(|| format!("sale-from: no phase is named `{name}`"))?;
+        return Ok(Crowd::Shoppers { sale_from });
+    }
+    let templates: Result<Vec<Template>, String> = requests.into_iter().map(template).collect();
+    let mut templates = templates?;
+    if templates.is_empty() {
+        templates.push(Template::get("/"));
+    }
+    Ok(Crowd::Visitors(templates))
 }
 
 fn template(request: RawRequest) -> Result<Template, String> {
@@ -260,6 +280,16 @@ mod tests {
     }
 
     #[test]
+    fn the_profile_of_the_sample_app_brings_shoppers() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = root.join("../sample-apps/flash-sale/rehearsal.yml");
+        let profile = read(&path).expect("the sample's profile");
+        assert_eq!(profile.crowd, Crowd::Shoppers { sale_from: 2 });
+        let jump = profile.curve().peak() / profile.curve().rate(1.0);
+        assert!((30.0..=100.0).contains(&jump), "{jump}");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_file_and_line() {
         let phase = "phases:\n- name: a\n  for: 10s\n  rate: 5/s\n";
         for (text, line, word) in [
@@ -306,8 +336,10 @@ mod tests {
     #[test]
     fn what_no_line_shows_is_told_too() {
         let twice = "phases:\n- {name: a, for: 1s, rate: 5/s}\n- {name: a, for: 1s, rate: 5/s}\n";
+        let sale = "sale-from: doors\nphases: [{name: a, for: 1s, rate: 5/s}]\n";
         for (text, word) in [
             ("phases: []\n", "no phases"),
+            (sale, "doors"),
             (twice, "two phases"),
             ("phases: [{name: a, for: 10h, rate: 1/s}]\n", "longer"),
             (

@@ -110,7 +110,7 @@ impl Books {
 }
 
 fn quantity(number: u64) -> u64 {
-    if number % TAKES_TWO == 0 { 2 } else { 1 }
+    if number.is_multiple_of(TAKES_TWO) { 2 } else { 1 }
 }
 
 /// The part of an answer that shoppers read.

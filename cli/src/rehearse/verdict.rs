@@ -84,8 +84,8 @@ pub(crate) struct Evidence<'a> {
 
 pub(crate) fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
     let thresholds = evidence.thresholds.iter().map(|one| {
-        let name = format!("not {}", one.threshold);
-        Check::new(name, !one.is_crossed, format!("it was {}", one.value))
+        let detail = format!("it was {}", one.value);
+        Check::new(&one.promise, !one.is_crossed, detail)
     });
     let mut checks: Vec<Check> = thresholds.collect();
     checks.extend(instances(evidence));

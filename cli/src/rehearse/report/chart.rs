@@ -30,6 +30,13 @@ pub(super) struct Series {
     pub(super) is_filled: bool,
 }
 
+impl Series {
+    /// What never happened is in the legend and draws no line along the bottom.
+    fn is_there(&self) -> bool {
+        self.points.iter().any(|(_, value)| *value > 0.0)
+    }
+}
+
 /// A thing that happened.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -93,7 +100,7 @@ impl Chart<'_> {
         );
         self.draw_phases(&axes, &mut svg);
         self.draw_grid(&axes, &mut svg);
-        for series in &self.series {
+        for series in self.series.iter().filter(|series| series.is_there()) {
             draw(series, &axes, &mut svg);
         }
         self.draw_marks(&axes, &mut svg);
@@ -192,7 +199,7 @@ impl Chart<'_> {
             if x - flag_at >= MARKS_APART {
                 flag_at = x;
                 svg.push_str(&format!(
-                    "<circle class=\"mark\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"7\"/>\
+                    "<circle class=\"mark\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"8\"/>\
                      <text class=\"mark\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",
                     TOP + 8.0,
                     TOP + 11.5,

@@ -198,7 +198,13 @@ fn charts(report: &Report) -> String {
         line("answered", "c2", of(|point| point.answered)),
         line("failed", "c4", of(|point| point.failed)),
     ];
-    html.push_str(&chart("Load", "requests a second", load, Vec::new(), false));
+    html.push_str(&chart(
+        "Load",
+        "requests a second",
+        load,
+        opening(report),
+        false,
+    ));
     let latency = vec![
         line("p50", "c2", of(|point| point.p50_ms)),
         line("p99", "c1", of(|point| point.p99_ms)),
@@ -238,6 +244,17 @@ fn charts(report: &Report) -> String {
     ));
     html.push_str("</section>\n");
     html
+}
+
+/// T0.
+fn opening(report: &Report) -> Vec<Mark> {
+    let sale = report.sale.iter();
+    sale.map(|sale| Mark {
+        at: sale.opened_at,
+        label: "T0".to_owned(),
+        title: format!("the sale of {} opens", sale.stock),
+    })
+    .collect()
 }
 
 fn marks(report: &Report) -> Vec<Mark> {
@@ -381,7 +398,8 @@ fn method(report: &Report) -> String {
          arrivals a second, scale {}, at most {} in flight, {:.0} s for an answer. The load came from a \
          machine with {} cores, which the platform may have shared.</p>\n\
          <p>Instance counts were read every half second, so a time to routable is known that exactly. \
-         It runs from the decision to the first look at which all instances took requests.</p>\n\
+         It runs from the decision to the first look at which all instances took requests; decisions by hand \
+         are known to the second.</p>\n\
          <p class=\"foot\">cfx {}</p></section>\n",
         settings.seed,
         percent(settings.connections_new),

@@ -68,6 +68,7 @@ fn report() -> Report {
         .collect();
     let thresholds = [Judged {
         threshold: "lost > 0".into(),
+        promise: "lost at most 0".into(),
         value: "0".into(),
         is_crossed: false,
     }];
