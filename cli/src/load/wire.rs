@@ -258,3 +258,6 @@ fn read_error(error: &hyper::Error) -> WireError {
     }
     WireError::Protocol
 }
+
+#[cfg(test)]
+mod tests;

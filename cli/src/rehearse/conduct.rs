@@ -8,22 +8,19 @@ use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
 use jiff::Timestamp;
 
-use super::acts;
+use super::gather::gather;
 use super::instances::{LOOK, Sample, Watched};
 use super::profile::{Crowd, Profile};
-use super::report::{Machine, PhaseReport, Report, Settings};
+use super::report::Report;
 use super::sale::Counter;
 use super::shoppers::{Books, Habits, Shoppers};
-use super::verdict::{Evidence, SaleReport, checks, verdict};
+use super::verdict::SaleReport;
 use super::view::View;
 use crate::args::SendingFlags;
 use crate::client::resource::App;
 use crate::context::{Context, InSpace};
 use crate::failure::{Failure, Outcome};
-use crate::load::{
-    self, Judged, Live, Numbers, OneRequest, Plan, Population, Ran, SelfCheck, Spacing, Target,
-    Threshold, points,
-};
+use crate::load::{self, Live, OneRequest, Plan, Population, Ran, Spacing, Target, Threshold};
 use crate::platform::interrupted;
 
 /// The sale opens this much before the first who come to buy, seconds.
@@ -58,21 +55,21 @@ pub(crate) struct Wishes<'a> {
 }
 
 /// What was played, whoever came.
-struct Played<P> {
-    ran: Ran<P>,
-    samples: Vec<Sample>,
-    started_at: Timestamp,
+pub(super) struct Played<P> {
+    pub(super) ran: Ran<P>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) started_at: Timestamp,
     /// How long the load lasted, seconds.
-    seconds: f64,
+    pub(super) seconds: f64,
     opened_at: Option<f64>,
-    was_ended_early: bool,
+    pub(super) was_ended_early: bool,
 }
 
 pub(crate) async fn conduct(script: &Script<'_>) -> Outcome<Report> {
-    let threads = u64::from(script.wishes.sending.threads);
-    let seed = script.wishes.seed;
     match &script.profile.crowd {
         Crowd::Visitors(templates) => {
+            let threads = u64::from(script.wishes.sending.threads);
+            let seed = script.wishes.seed;
             let visitors = (0..threads).map(|thread| OneRequest {
                 templates: templates.clone(),
                 new_share: script.new_share(),
@@ -82,39 +79,45 @@ pub(crate) async fn conduct(script: &Script<'_>) -> Outcome<Report> {
             let played = play(script, visitors.collect(), None).await?;
             Ok(gather(script, played, None).await)
         }
-        Crowd::Shoppers { sale_from } => {
-            let target = Arc::clone(&script.target);
-            let counter = Counter::find(&script.space.api, &script.app.guid, target).await?;
-            counter.make_ready(script.wishes.reset_sale).await?;
-            let habits = Arc::new(Habits {
-                root: script.target.path.trim_end_matches('/').to_owned(),
-                // Keys of an earlier rehearsal with the same seed must not be known.
-                keys: IdSource::system().secret(4),
-                sale_from: *sale_from,
-                new_share: script.new_share(),
-            });
-            let shoppers = (0..threads).map(|thread| {
-                Shoppers::new(Arc::clone(&habits), IdSource::seeded(seed ^ (thread + 1)))
-            });
-            let opening = Opening {
-                at: (script.profile.begin_of(*sale_from) - OPEN_AHEAD_S).max(0.0),
-                stock: script.stock(*sale_from),
-                counter: &counter,
-            };
-            let mut played = play(script, shoppers.collect(), Some(&opening)).await?;
-            let mut books = Books::default();
-            for shoppers in played.ran.populations.drain(..) {
-                books.merge(shoppers.books);
-            }
-            let shop = counter.verdict().await;
-            if let Err(failure) = &shop {
-                script.context.terminal.warn(failure.message());
-            }
-            let opened_at = played.opened_at.unwrap_or_default();
-            let sale = SaleReport::new(opening.stock, opened_at, shop.ok(), &books);
-            Ok(gather(script, played, Some(sale)).await)
-        }
+        Crowd::Shoppers { sale_from } => with_sale(script, *sale_from).await,
     }
+}
+
+/// Shoppers come, the sale opens, and in the end both are asked what became of it.
+async fn with_sale(script: &Script<'_>, sale_from: usize) -> Outcome<Report> {
+    let (api, clock) = (&script.space.api, &script.context.clock);
+    let target = Arc::clone(&script.target);
+    let counter = Counter::find(api, clock, &script.app.guid, target).await?;
+    counter.make_ready(script.wishes.reset_sale).await?;
+    let habits = Arc::new(Habits {
+        root: script.target.path.trim_end_matches('/').to_owned(),
+        // Keys of an earlier rehearsal with the same seed must not be known.
+        keys: IdSource::system().secret(4),
+        sale_from,
+        new_share: script.new_share(),
+    });
+    let threads = u64::from(script.wishes.sending.threads);
+    let shoppers = (0..threads).map(|thread| {
+        let dice = IdSource::seeded(script.wishes.seed ^ (thread + 1));
+        Shoppers::new(Arc::clone(&habits), dice)
+    });
+    let opening = Opening {
+        at: (script.profile.begin_of(sale_from) - OPEN_AHEAD_S).max(0.0),
+        stock: script.stock(sale_from),
+        counter: &counter,
+    };
+    let mut played = play(script, shoppers.collect(), Some(&opening)).await?;
+    let mut books = Books::default();
+    for shoppers in played.ran.populations.drain(..) {
+        books.merge(shoppers.books);
+    }
+    let shop = counter.verdict().await;
+    if let Err(failure) = &shop {
+        script.context.terminal.warn(failure.message());
+    }
+    let opened_at = played.opened_at.unwrap_or_default();
+    let sale = SaleReport::new(opening.stock, opened_at, shop.ok(), &books);
+    Ok(gather(script, played, Some(sale)).await)
 }
 
 /// The sale, and when it opens.
@@ -126,7 +129,7 @@ struct Opening<'a> {
 }
 
 impl Script<'_> {
-    fn new_share(&self) -> f64 {
+    pub(super) fn new_share(&self) -> f64 {
         let flag = self.wishes.sending.connections_new;
         flag.or(self.profile.connections_new).unwrap_or(NEW_SHARE)
     }
@@ -277,85 +280,4 @@ async fn settle(
         clock.sleep(LOOK).await;
     }
     drop(progress);
-}
-
-async fn gather<P>(script: &Script<'_>, played: Played<P>, sale: Option<SaleReport>) -> Report {
-    let tally = &played.ran.tally;
-    let started_ns = i64::try_from(played.started_at.as_nanosecond()).unwrap_or(i64::MAX);
-    let (api, app) = (&script.space.api, &script.app.guid);
-    let acts = acts::gather(api, app, started_ns, &played.samples).await;
-    let phases = phases(script.profile, &played);
-    let total = Numbers::of(&tally.total(), played.seconds);
-    let thresholds = judged(script.wishes.thresholds, &phases, &total);
-    let checks = checks(&Evidence {
-        thresholds: &thresholds,
-        acts: &acts,
-        samples: &played.samples,
-        want_instances: script.wishes.want_instances,
-        routable_within_s: script.wishes.routable_within.as_secs_f64(),
-        sale: sale.as_ref(),
-    });
-    let generator = SelfCheck::of(tally);
-    Report {
-        app: script.app.name.clone(),
-        url: format!("{}{}", script.target.origin, script.target.path),
-        profile: script.profile.name.clone(),
-        started_at: played.started_at,
-        cfx_version: env!("CARGO_PKG_VERSION"),
-        machine: Machine {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-        },
-        settings: settings(script),
-        verdict: verdict(&generator, &checks),
-        checks,
-        was_ended_early: played.was_ended_early,
-        generator,
-        scheduling: played.ran.scheduling,
-        total,
-        phases,
-        series: points(tally),
-        instances: played.samples,
-        acts,
-        sale,
-    }
-}
-
-fn settings(script: &Script<'_>) -> Settings {
-    let sending = script.wishes.sending;
-    Settings {
-        seed: script.wishes.seed,
-        scale: script.wishes.scale,
-        peak: script.profile.curve().peak(),
-        connections_new: script.new_share(),
-        threads: sending.threads,
-        in_flight: sending.in_flight,
-        timeout_s: sending.timeout.as_secs_f64(),
-    }
-}
-
-fn phases<P>(profile: &Profile, played: &Played<P>) -> Vec<PhaseReport> {
-    let mut from = 0.0;
-    let phases = profile.phases.iter().zip(&played.ran.tally.phases);
-    let phases = phases.map(|(phase, counts)| {
-        let begin = from;
-        from += phase.seconds;
-        // Of a run that was ended early, the part that was played.
-        let seconds = (played.seconds - begin).clamp(0.0, phase.seconds);
-        PhaseReport {
-            name: phase.name.clone(),
-            from: begin,
-            to: from,
-            numbers: Numbers::of(counts, seconds),
-        }
-    });
-    phases.collect()
-}
-
-fn judged(thresholds: &[Threshold], phases: &[PhaseReport], total: &Numbers) -> Vec<Judged> {
-    let judged = thresholds.iter().map(|threshold| {
-        let phase = threshold.phase.as_ref();
-        let phase = phase.and_then(|name| phases.iter().find(|phase| phase.name == *name));
-        threshold.judge(phase.map_or(total, |phase| &phase.numbers))
-    });
-    judged.collect()
 }

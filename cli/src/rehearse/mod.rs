@@ -10,6 +10,7 @@
 
 mod acts;
 mod conduct;
+mod gather;
 mod instances;
 mod profile;
 mod profile_file;

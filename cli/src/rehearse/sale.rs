@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cfx_process::clock::Clock;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,8 +17,10 @@ use crate::load::{Answer, Ask, HttpWire, Target, Wire};
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The app's variable that holds the operator's token.
 const TOKEN: &str = "SALE_TOKEN";
-/// Times the counter is asked before it is given up: a 503 says that the stock does not answer.
-const TRIES: u32 = 3;
+/// Times the counter is asked before it is given up, and the pause between them: a 503 says that the
+/// stock does not answer just now, and right after a rush that is no verdict.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// As the shop itself counts, `GET /api/verdict`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +53,7 @@ struct Item {
 #[derive(Debug)]
 pub(crate) struct Counter {
     wire: HttpWire,
+    clock: Clock,
     root: String,
     token: HeaderValue,
 }
@@ -63,7 +67,12 @@ struct Variables {
 
 impl Counter {
     /// The token is read from the app's own settings, so that it never stands on a command line.
-    pub(crate) async fn find(api: &Api, app: &str, target: Arc<Target>) -> Outcome<Self> {
+    pub(crate) async fn find(
+        api: &Api,
+        clock: &Clock,
+        app: &str,
+        target: Arc<Target>,
+    ) -> Outcome<Self> {
         let path = format!("/v3/apps/{app}/environment_variables");
         let variables: Variables = api.get(&path).await?;
         let token = variables.var.get(TOKEN).and_then(Value::as_str);
@@ -79,6 +88,7 @@ impl Counter {
         Ok(Self {
             root: target.path.trim_end_matches('/').to_owned(),
             wire: HttpWire::new(target, TIMEOUT),
+            clock: clock.clone(),
             token,
         })
     }
@@ -130,7 +140,9 @@ impl Counter {
             let answer = self.wire.exchange(self.ask(&method, path, body)).await;
             match answer {
                 // Nothing was done, and the same again is safe.
-                Ok(answer) if answer.status == 503 && tries < TRIES => {}
+                Ok(answer) if answer.status == 503 && tries < TRIES => {
+                    self.clock.sleep(PAUSE).await;
+                }
                 Ok(answer) => break answer,
                 Err(error) => return Err(failed(error.to_string())),
             }

@@ -110,7 +110,11 @@ impl Books {
 }
 
 fn quantity(number: u64) -> u64 {
-    if number.is_multiple_of(TAKES_TWO) { 2 } else { 1 }
+    if number.is_multiple_of(TAKES_TWO) {
+        2
+    } else {
+        1
+    }
 }
 
 /// The part of an answer that shoppers read.

@@ -3,6 +3,7 @@
 
 mod chart;
 mod page;
+mod pictures;
 
 use std::path::{Path, PathBuf};
 

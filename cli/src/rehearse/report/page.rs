@@ -1,8 +1,7 @@
 //! The page: verdict first, then what happened, then each figure. No scripts, nothing from elsewhere.
 
-use super::chart::{Chart, Mark, Series};
-use super::{PhaseReport, Report};
-use crate::load::{Point, Scheduling};
+use super::{PhaseReport, Report, pictures};
+use crate::load::Scheduling;
 use crate::output::seconds;
 use crate::rehearse::acts::{Act, Cause};
 use crate::rehearse::verdict::Verdict;
@@ -31,7 +30,7 @@ pub(super) fn render(report: &Report) -> String {
         header(report),
         cards(report),
         checks(report),
-        charts(report),
+        pictures::figures(report),
         acts(report),
         phases(report),
         answers(report),
@@ -155,117 +154,6 @@ fn checks(report: &Report) -> String {
     }
     html.push_str("</ul></section>\n");
     html
-}
-
-fn charts(report: &Report) -> String {
-    let phases: Vec<(&str, f64, f64)> = report
-        .phases
-        .iter()
-        .map(|phase| (phase.name.as_str(), phase.from, phase.to))
-        .collect();
-    let end = phases.last().map_or(report.total.seconds, |last| last.2);
-    let looked = report.instances.last().map_or(end, |sample| sample.at);
-    let chart = |title, unit, series, marks, is_log| {
-        Chart {
-            title,
-            unit,
-            from: 0.0,
-            to: end.max(looked),
-            phases: &phases,
-            series,
-            marks,
-            is_log,
-        }
-        .svg()
-    };
-    let of = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
-        let points = report.series.iter();
-        points.map(|point| (point.at, value(point))).collect()
-    };
-    let line = |label, class, points| Series {
-        label,
-        class,
-        points,
-        is_step: false,
-        is_filled: false,
-    };
-    let mut html = "<section><h2>What happened</h2>\n".to_owned();
-    let load = vec![
-        Series {
-            is_filled: true,
-            ..line("meant", "c1", of(|point| point.intended))
-        },
-        line("answered", "c2", of(|point| point.answered)),
-        line("failed", "c4", of(|point| point.failed)),
-    ];
-    html.push_str(&chart(
-        "Load",
-        "requests a second",
-        load,
-        opening(report),
-        false,
-    ));
-    let latency = vec![
-        line("p50", "c2", of(|point| point.p50_ms)),
-        line("p99", "c1", of(|point| point.p99_ms)),
-        line("worst", "c3", of(|point| point.max_ms)),
-    ];
-    html.push_str(&chart(
-        "Latency",
-        "milliseconds, logarithmic",
-        latency,
-        Vec::new(),
-        true,
-    ));
-    let counts = |value: fn(&super::Sample) -> u32| -> Vec<(f64, f64)> {
-        let samples = report.instances.iter();
-        samples
-            .map(|sample| (sample.at, value(sample).into()))
-            .collect()
-    };
-    let step = |label, class, points, is_filled| Series {
-        label,
-        class,
-        points,
-        is_step: true,
-        is_filled,
-    };
-    let instances = vec![
-        step("routable", "c2", counts(|sample| sample.routable), true),
-        step("wanted", "c1", counts(|sample| sample.desired), false),
-        step("crashed", "c4", counts(|sample| sample.crashed), false),
-    ];
-    html.push_str(&chart(
-        "Instances",
-        "count; numbers are the acts below",
-        instances,
-        marks(report),
-        false,
-    ));
-    html.push_str("</section>\n");
-    html
-}
-
-/// T0.
-fn opening(report: &Report) -> Vec<Mark> {
-    let sale = report.sale.iter();
-    sale.map(|sale| Mark {
-        at: sale.opened_at,
-        label: "T0".to_owned(),
-        title: format!("the sale of {} opens", sale.stock),
-    })
-    .collect()
-}
-
-fn marks(report: &Report) -> Vec<Mark> {
-    let acts = report.acts.iter().enumerate();
-    let acts = acts.filter(|(_, act)| act.at >= 0.0);
-    acts.map(|(place, act)| Mark {
-        at: act.at,
-        label: (place + 1).to_string(),
-        title: format!("{}: {}", act.change(), act.explanation),
-    })
-    .collect()
 }
 
 fn acts(report: &Report) -> String {
