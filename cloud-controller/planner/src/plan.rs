@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cfx_protocol::id::{AssignmentGuid, CellGuid};
 
 use crate::constraint::RuledOut;
+use crate::placement::Places;
 use crate::snapshot::{Size, Work};
 
 /// The steps of one pass, in the order in which they are to be committed.
@@ -87,8 +88,8 @@ pub struct Choice {
     pub on_cell: u32,
     /// Load after the placement, percent.
     pub load_percent: u64,
-    /// Cells that could have taken it, of all.
-    pub fitting: u32,
+    /// Cells that are open and offer what it needs, full or not, of all.
+    pub offering: u32,
     pub cells: u32,
 }
 
@@ -136,6 +137,20 @@ pub struct Unplaced {
     pub ruled_out: Arc<[RuledOut]>,
 }
 
+impl Plan {
+    /// Endings come first: they cost nothing and may be what a place waits for.
+    #[must_use]
+    pub fn of(endings: Vec<Action>, places: Places, mode: Mode) -> Self {
+        let mut actions = endings;
+        actions.extend(places.placements.into_iter().map(Action::Place));
+        Self {
+            actions,
+            unplaced: places.unplaced,
+            mode,
+        }
+    }
+}
+
 impl Action {
     #[must_use]
     pub fn work(&self) -> Work {
@@ -169,11 +184,11 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in zone {} was the best of {} of {} cells that could take it \
+            "{} in zone {} was the best of {} of {} cells that offer what it needs \
              (this app before: {} in the zone, {} on the cell; load after: {}%)",
             self.cell,
             self.zone,
-            self.fitting,
+            self.offering,
             self.cells,
             self.in_zone,
             self.on_cell,

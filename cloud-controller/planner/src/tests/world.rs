@@ -39,7 +39,6 @@ pub(super) fn cell(n: u128, zone: &str) -> (CellGuid, Cell) {
         heard: NOW,
         healthy: true,
         draining: false,
-        cached: BTreeSet::new(),
     };
     (cell_guid(n), cell)
 }
@@ -177,7 +176,7 @@ pub(super) fn picture(snapshot: &Snapshot) -> String {
                 1 => String::new(),
                 version => format!("v{version}:"),
             };
-            let name = snapshot.cell_name(intent.cell).to_string();
+            let name = snapshot.cells[&intent.cell].name.to_string();
             let entry = format!("{version}{}{note}", intent.index);
             cells.entry(name).or_default().push(entry);
         }

@@ -1,0 +1,214 @@
+//! The cells of one zone that are alike but for their load, in a tree that finds the least loaded
+//! one with room.
+//!
+//! The leaves lie in the order of the ring (see `score::ring`), so of cells with equal loads the
+//! first one behind the app's place is the one with the lowest tie. Each node knows the lowest load
+//! and the most room below it: a search goes down the cheaper side and leaves out what cannot win.
+
+use cfx_protocol::id::CellGuid;
+
+use crate::constraint::Free;
+use crate::score::{Weights, ring};
+use crate::snapshot::{Cell, Size};
+
+/// A cell's number in the ledger; half a word, because there are very many.
+pub(crate) type Number = u32;
+
+/// What one leaf, or the best of all leaves below a node, has to give.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    pub(crate) load: u64,
+    pub(crate) free: Free,
+}
+
+impl Node {
+    /// A cell that takes nothing now; it fits no size, for it has no slot.
+    pub(crate) const SHUT: Self = Self {
+        load: u64::MAX,
+        free: Free {
+            memory_mb: 0,
+            disk_mb: 0,
+            slots: 0,
+        },
+    };
+
+    pub(crate) fn takes(&self, size: Size) -> bool {
+        self.free.slots > 0
+            && self.free.memory_mb >= u64::from(size.memory_mb)
+            && self.free.disk_mb >= u64::from(size.disk_mb)
+    }
+
+    fn over(left: &Self, right: &Self) -> Self {
+        Self {
+            load: left.load.min(right.load),
+            free: Free {
+                memory_mb: left.free.memory_mb.max(right.free.memory_mb),
+                disk_mb: left.free.disk_mb.max(right.free.disk_mb),
+                slots: left.free.slots.max(right.free.slots),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// All are like this one in zone, offers and capacity.
+    pub(crate) like: Cell,
+    pub(crate) zone: usize,
+    pub(crate) weights: Weights,
+    /// Cells that are not shut.
+    pub(crate) open: u32,
+    cells: Vec<(u64, CellGuid, Number)>,
+    /// Node 1 is the root, those below `n` are `2n` and `2n + 1`, and the leaves are the last half.
+    /// Empty when cells came or went since it was built.
+    tree: Vec<Node>,
+}
+
+impl Pool {
+    pub(crate) fn new(like: Cell, zone: usize) -> Self {
+        Self {
+            weights: Weights::of(Free::whole(&like.capacity)),
+            like,
+            zone,
+            open: 0,
+            cells: Vec::new(),
+            tree: Vec::new(),
+        }
+    }
+
+    /// Would this cell be one of them?
+    pub(crate) fn is_like(&self, cell: &Cell) -> bool {
+        let essence = |it: &Cell| (it.zone.clone(), it.capacity, it.images);
+        essence(&self.like) == essence(cell)
+            && self.like.stacks == cell.stacks
+            && self.like.tags == cell.tags
+    }
+
+    pub(crate) fn add(&mut self, guid: CellGuid, number: Number) {
+        let entry = (ring(guid.0), guid, number);
+        let at = self.cells.partition_point(|other| *other < entry);
+        self.cells.insert(at, entry);
+        self.tree.clear();
+    }
+
+    pub(crate) fn remove(&mut self, guid: CellGuid) {
+        self.cells.retain(|(_, other, _)| *other != guid);
+        self.tree.clear();
+    }
+
+    pub(crate) fn is_built(&self) -> bool {
+        !self.tree.is_empty()
+    }
+
+    /// `leaf` answers what a cell has to give, and is told where it lies.
+    pub(crate) fn build(&mut self, mut leaf: impl FnMut(Number, usize) -> Node) {
+        let width = self.cells.len().next_power_of_two();
+        self.tree = vec![Node::SHUT; 2 * width];
+        self.open = 0;
+        for (at, (_, _, number)) in self.cells.iter().enumerate() {
+            let node = leaf(*number, at);
+            self.open += u32::from(node.load != u64::MAX);
+            self.tree[width + at] = node;
+        }
+        for node in (1..width).rev() {
+            self.tree[node] = Node::over(&self.tree[2 * node], &self.tree[2 * node + 1]);
+        }
+    }
+
+    /// A cell has more or less to give than before.
+    pub(crate) fn set(&mut self, leaf: usize, node: Node) {
+        if !self.is_built() {
+            return;
+        }
+        let mut at = self.tree.len() / 2 + leaf;
+        self.open += u32::from(node.load != u64::MAX);
+        self.open -= u32::from(self.tree[at].load != u64::MAX);
+        self.tree[at] = node;
+        while at > 1 {
+            at /= 2;
+            self.tree[at] = Node::over(&self.tree[2 * at], &self.tree[2 * at + 1]);
+        }
+    }
+
+    /// The first leaf at or behind a place on the ring.
+    pub(crate) fn start(&self, place: u64) -> usize {
+        self.cells.partition_point(|(ring, _, _)| *ring < place)
+    }
+
+    /// Of the cells with room that are allowed, the least loaded; of equals, the first one on the
+    /// ring from `start` on. None has a load over `load_max`.
+    pub(crate) fn least(
+        &self,
+        start: usize,
+        size: Size,
+        load_max: u64,
+        allows: impl Fn(Number) -> bool,
+    ) -> Option<Number> {
+        let mut search = Search {
+            pool: self,
+            start,
+            size,
+            allows,
+            load_max,
+            best: None,
+        };
+        search.visit(1, 0, self.tree.len() / 2);
+        search.best.map(|(_, _, number)| number)
+    }
+}
+
+struct Search<'a, F> {
+    pool: &'a Pool,
+    start: usize,
+    size: Size,
+    allows: F,
+    load_max: u64,
+    /// Load, place from `start` on, and number.
+    best: Option<(u64, usize, Number)>,
+}
+
+impl<F: Fn(Number) -> bool> Search<'_, F> {
+    fn visit(&mut self, node: usize, first: usize, width: usize) {
+        let here = &self.pool.tree[node];
+        if !here.takes(self.size) || here.load > self.load_max {
+            return;
+        }
+        let place = self.place(first, width);
+        if let Some((load, best, _)) = self.best
+            && (load, best) < (here.load, place)
+        {
+            return;
+        }
+        if width == 1 {
+            let (_, _, number) = self.pool.cells[first];
+            if (self.allows)(number) {
+                self.best = Some((here.load, place, number));
+            }
+            return;
+        }
+        let half = width / 2;
+        let left = (2 * node, first, half);
+        let right = (2 * node + 1, first + half, half);
+        let rank = |(node, first, width): (usize, usize, usize)| {
+            (self.pool.tree[node].load, self.place(first, width))
+        };
+        let (one, other) = match rank(left) <= rank(right) {
+            true => (left, right),
+            false => (right, left),
+        };
+        self.visit(one.0, one.1, one.2);
+        self.visit(other.0, other.1, other.2);
+    }
+
+    /// How soon the ring, followed from `start`, comes by one of these leaves.
+    fn place(&self, first: usize, width: usize) -> usize {
+        if first >= self.start {
+            first
+        } else if first + width > self.start {
+            self.start
+        } else {
+            // Behind all that come before the ring begins anew.
+            first + self.pool.tree.len()
+        }
+    }
+}
