@@ -53,6 +53,21 @@ impl Events {
         }
     }
 
+    /// Everything was compared with what the passes knew.
+    pub fn swept(&self, repairs: usize) {
+        self.metrics.sweep_repairs.inc_by(repairs as u64);
+        if repairs > 0 {
+            tracing::warn!(
+                repairs,
+                "a sweep found what the passes before it had missed"
+            );
+        }
+    }
+
+    pub fn sweep_repairs(&self) -> u64 {
+        self.metrics.sweep_repairs.get()
+    }
+
     pub fn pass_failed(&self, error: &str) {
         self.metrics.failed_passes.inc();
         tracing::error!(error, "a pass failed and will be made again");

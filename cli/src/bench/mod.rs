@@ -5,8 +5,10 @@
 
 mod backend;
 mod child;
+mod controller;
 mod idle;
 mod load;
+mod planner;
 mod push;
 mod router;
 
@@ -22,6 +24,8 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Push(args) => push::bench(context, &args).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
+        BenchCommand::Planner(args) => planner::bench(context, &args),
+        BenchCommand::Controller(args) => controller::bench(context, &args).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,
         BenchCommand::Proxy { backend } => router::proxy(context, backend).await,
@@ -32,7 +36,10 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
 pub(crate) fn is_threaded(args: &BenchArgs) -> bool {
     matches!(
         args.what,
-        BenchCommand::Bare | BenchCommand::Proxy { .. } | BenchCommand::Router(_)
+        BenchCommand::Bare
+            | BenchCommand::Proxy { .. }
+            | BenchCommand::Router(_)
+            | BenchCommand::Controller(_)
     )
 }
 

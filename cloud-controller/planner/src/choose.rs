@@ -54,7 +54,7 @@ impl Ledger {
             })
         };
         let reaches: Vec<_> = self.pools.iter().enumerate().filter_map(offers).collect();
-        let offering = reaches.iter().map(|reach| self.pools[reach.pool].open);
+        let offering = reaches.iter().map(|reach| self.open[reach.pool]);
         let tally = shape
             .droplet
             .and_then(|droplet| self.droplets.get(&droplet));
@@ -188,9 +188,10 @@ impl Ledger {
         self.count(seeker.spread, number);
     }
 
-    /// Takes back what `place` did.
+    /// Takes back what `place` did. The cell's leaf is brought in line by `settle`.
     pub fn take_back(&mut self, seeker: &Seeker<'_>, number: Number) {
-        self.release(number, seeker.shape.size, true);
+        let size = seeker.shape.size;
+        self.seat_mut(number).release(size, true);
         self.uncount(seeker.spread, number);
     }
 

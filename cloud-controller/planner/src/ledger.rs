@@ -14,11 +14,16 @@ use crate::seat::Seat;
 use crate::snapshot::{Cell, Intent, Liveness, Seen, Size, Snapshot};
 use crate::tally::{Spread, Tally};
 
+/// Building a tree costs as much for so many leaves as changing one of them.
+const LEAVES_PER_CHANGE: usize = 8;
+
 /// Cells, apps and zones have numbers here, so that the inner loops look nothing up.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub(crate) seats: Vec<Seat>,
     pub(crate) pools: Vec<Pool>,
+    /// Of each pool, the cells that are not shut.
+    pub(crate) open: Vec<u32>,
     pub(crate) spreads: Vec<Spread>,
     /// Which cells hold instances of a droplet, and so have it on disk.
     pub(crate) droplets: BTreeMap<DropletGuid, Tally>,
@@ -61,9 +66,13 @@ impl Ledger {
             self.leave_pool(number);
             self.join_pool(number, cell);
         }
-        let seat = self.seat_mut(number);
+        let seat = &mut self.seats[number as usize];
+        if let Some(pool) = seat.pool {
+            self.open[pool] -= u32::from(seat.shut.is_none());
+            seat.shut = shut_by(cell, liveness);
+            self.open[pool] += u32::from(seat.shut.is_none());
+        }
         seat.name = cell.name.clone();
-        seat.shut = shut_by(cell, liveness);
         self.refresh(number);
     }
 
@@ -164,6 +173,15 @@ impl Ledger {
         }
     }
 
+    /// Bring the leaves in line with their seats: one by one, or all anew when that is cheaper.
+    pub(crate) fn settle(&mut self, changed: impl ExactSizeIterator<Item = Number>) {
+        if changed.len() > self.seats.len() / LEAVES_PER_CHANGE {
+            self.pools.iter_mut().for_each(Pool::outdate);
+        } else {
+            changed.for_each(|number| self.refresh(number));
+        }
+    }
+
     /// Trees of pools whose cells have changed.
     pub(crate) fn build_trees(&mut self) {
         for pool in self.pools.iter_mut().filter(|pool| !pool.is_built()) {
@@ -188,7 +206,7 @@ impl Ledger {
         })
     }
 
-    fn seat_mut(&mut self, number: Number) -> &mut Seat {
+    pub(crate) fn seat_mut(&mut self, number: Number) -> &mut Seat {
         &mut self.seats[number as usize]
     }
 
@@ -203,12 +221,14 @@ impl Ledger {
         let pool = self.pools.iter().position(|pool| pool.is_like(cell));
         let pool = pool.unwrap_or_else(|| {
             self.pools.push(Pool::new(cell.clone(), zone));
+            self.open.push(0);
             self.pools.len() - 1
         });
         let seat = self.seat_mut(number);
         seat.pool = Some(pool);
         seat.equip(cell);
         let guid = seat.guid;
+        self.open[pool] += u32::from(seat.shut.is_none());
         self.pools[pool].add(guid, number);
         self.cells += 1;
         self.recount(number, zone, |count, here| *count += here);
@@ -216,8 +236,9 @@ impl Ledger {
 
     fn leave_pool(&mut self, number: Number) {
         let seat = self.seat_mut(number);
-        let (pool, guid) = (seat.pool.take(), seat.guid);
+        let (pool, guid, open) = (seat.pool.take(), seat.guid, seat.shut.is_none());
         let Some(pool) = pool else { return };
+        self.open[pool] -= u32::from(open);
         self.pools[pool].remove(guid);
         self.cells -= 1;
         let zone = self.pools[pool].zone;

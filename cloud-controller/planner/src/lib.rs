@@ -49,8 +49,13 @@ pub fn plan(snapshot: &Snapshot, now: Duration, seed: u64) -> Plan {
     let mode = brake::mode(snapshot.heard(), now);
     let wishes = convergence::wishes(snapshot, now, mode);
     let mut ledger = ledger::Ledger::of(snapshot, now);
-    let places = placement::place(&mut ledger, &wishes.requests, seed);
-    let plan = Plan::of(wishes.endings, places, mode);
+    let mut actions = wishes.endings;
+    let unplaced = placement::place(&mut ledger, &wishes.requests, seed, &mut actions);
+    let plan = Plan {
+        actions,
+        unplaced,
+        mode,
+    };
     debug_assert_eq!(invariant::check(snapshot, &plan, now), Ok(()));
     plan
 }

@@ -17,24 +17,23 @@ use crate::choose::Seeker;
 use crate::constraint::RuledOut;
 use crate::convergence::Request;
 use crate::ledger::Ledger;
-use crate::plan::{Choice, Placement, Unplaced};
+use crate::plan::{Action, Choice, Placement, Unplaced};
 use crate::pool::Number;
 use crate::snapshot::{Shape, Work};
 
 /// Debug builds check each choice against the specification in worlds of up to so many cells.
 const CHECKED_CELLS_MAX: u32 = 32;
 
-/// Where everything goes that was asked for.
-#[derive(Debug, Default)]
-pub struct Places {
-    pub placements: Vec<Placement>,
-    pub unplaced: Vec<Unplaced>,
-}
-
-/// Place what can be placed, in order. What is placed holds its room until the end of the pass;
-/// then it is taken back, for the ledger knows only of intents.
+/// Place what can be placed, in order, and add it to the actions; answers what found no place. What
+/// is placed holds its room until the end of the pass; then it is taken back, for the ledger knows
+/// only of intents.
 #[must_use]
-pub fn place(ledger: &mut Ledger, requests: &[Request<'_>], seed: u64) -> Places {
+pub fn place(
+    ledger: &mut Ledger,
+    requests: &[Request<'_>],
+    seed: u64,
+    actions: &mut Vec<Action>,
+) -> Vec<Unplaced> {
     let mut pass = Pass {
         seekers: requests.iter().map(|_| None).collect(),
         requests,
@@ -42,14 +41,14 @@ pub fn place(ledger: &mut Ledger, requests: &[Request<'_>], seed: u64) -> Places
         hopeless: BTreeMap::new(),
         ledger,
     };
-    let mut places = Places::default();
+    let mut unplaced = Vec::new();
     let wished = requests.iter().map(|request| request.instances.len());
-    places.placements.reserve(wished.sum());
+    actions.reserve(wished.sum());
     for (request, nth) in in_order(requests) {
         let of = &requests[request];
         let (index, cause) = &of.instances[nth];
         match pass.seat(request) {
-            Ok((number, choice)) => places.placements.push(Placement {
+            Ok((number, choice)) => actions.push(Action::Place(Placement {
                 work: of.work,
                 index: *index,
                 version: of.version,
@@ -58,8 +57,8 @@ pub fn place(ledger: &mut Ledger, requests: &[Request<'_>], seed: u64) -> Places
                 size: of.shape.size,
                 cause: cause.clone(),
                 choice,
-            }),
-            Err(ruled_out) => places.unplaced.push(Unplaced {
+            })),
+            Err(ruled_out) => unplaced.push(Unplaced {
                 work: of.work,
                 index: *index,
                 cells: pass.ledger.cells,
@@ -68,7 +67,7 @@ pub fn place(ledger: &mut Ledger, requests: &[Request<'_>], seed: u64) -> Places
         }
     }
     pass.take_back();
-    places
+    unplaced
 }
 
 struct Pass<'l, 'a> {
@@ -109,11 +108,13 @@ impl Pass<'_, '_> {
     }
 
     fn take_back(self) {
-        for (request, number) in self.entered {
-            if let Some(seeker) = &self.seekers[request] {
-                self.ledger.take_back(seeker, number);
+        for (request, number) in &self.entered {
+            if let Some(seeker) = &self.seekers[*request] {
+                self.ledger.take_back(seeker, *number);
             }
         }
+        let numbers = self.entered.iter().map(|(_, number)| *number);
+        self.ledger.settle(numbers);
         for seeker in self.seekers.iter().flatten() {
             self.ledger.forget_app_if_idle(seeker.app());
         }

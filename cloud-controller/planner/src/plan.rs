@@ -6,7 +6,6 @@ use std::sync::Arc;
 use cfx_protocol::id::{AssignmentGuid, CellGuid};
 
 use crate::constraint::RuledOut;
-use crate::placement::Places;
 use crate::snapshot::{Size, Work};
 
 /// The steps of one pass, in the order in which they are to be committed.
@@ -137,20 +136,6 @@ pub struct Unplaced {
     pub ruled_out: Arc<[RuledOut]>,
 }
 
-impl Plan {
-    /// Endings come first: they cost nothing and may be what a place waits for.
-    #[must_use]
-    pub fn of(endings: Vec<Action>, places: Places, mode: Mode) -> Self {
-        let mut actions = endings;
-        actions.extend(places.placements.into_iter().map(Action::Place));
-        Self {
-            actions,
-            unplaced: places.unplaced,
-            mode,
-        }
-    }
-}
-
 impl Action {
     #[must_use]
     pub fn work(&self) -> Work {
@@ -164,8 +149,14 @@ impl Action {
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.choice)
+        f.write_str(&reason(&self.cause, &self.choice))
     }
+}
+
+/// Why an instance is to be placed, and why there.
+#[must_use]
+pub fn reason(cause: &Cause, choice: &Choice) -> String {
+    format!("{cause}; {choice}")
 }
 
 impl fmt::Display for Cause {

@@ -111,7 +111,7 @@ impl Planner {
     /// One pass. `now` is monotonic; an equal past gives equal plans.
     #[must_use]
     pub fn plan(&mut self, now: Duration, seed: u64) -> Plan {
-        self.listen(now);
+        drop(self.listen(now));
         let mode = brake::mode(self.heard(), now);
         let view = View {
             cells: &self.cells,
@@ -135,8 +135,12 @@ impl Planner {
         for work in quiet {
             self.busy.remove(&work);
         }
-        let places = placement::place(&mut self.ledger, &wishes.requests, seed);
-        Plan::of(wishes.endings, places, mode)
+        let (requests, mut actions) = (wishes.requests, wishes.endings);
+        Plan {
+            unplaced: placement::place(&mut self.ledger, &requests, seed, &mut actions),
+            actions,
+            mode,
+        }
     }
 
     /// Compare what is known with everything, and take over what differs. Answers how many things
@@ -230,8 +234,8 @@ impl Planner {
         self.busy.extend(works);
     }
 
-    /// Look which cells fell silent, or are heard again.
-    fn listen(&mut self, now: Duration) {
+    /// Look which cells fell silent since the last time, or are heard again.
+    pub fn listen(&mut self, now: Duration) -> Vec<CellGuid> {
         let mut changed = Vec::new();
         for ((guid, cell), liveness) in self.cells.iter().zip(self.liveness.values_mut()) {
             let is = Liveness::after(now.saturating_sub(cell.heard));
@@ -241,9 +245,10 @@ impl Planner {
                 changed.push(*guid);
             }
         }
-        for cell in changed {
-            self.rouse(cell);
+        for cell in &changed {
+            self.rouse(*cell);
         }
+        changed
     }
 
     fn heard(&self) -> impl Iterator<Item = Duration> {

@@ -5,6 +5,8 @@
 //! first one behind the app's place is the one with the lowest tie. Each node knows the lowest load
 //! and the most room below it: a search goes down the cheaper side and leaves out what cannot win.
 
+use std::cmp::Ordering;
+
 use cfx_protocol::id::CellGuid;
 
 use crate::constraint::Free;
@@ -14,38 +16,46 @@ use crate::snapshot::{Cell, Size};
 /// A cell's number in the ledger; half a word, because there are very many.
 pub(crate) type Number = u32;
 
-/// What one leaf, or the best of all leaves below a node, has to give.
+/// What one leaf, or the best of all leaves below a node, has to give. Small, because a search is
+/// as fast as the cache is large.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    pub(crate) load: u64,
-    pub(crate) free: Free,
+    load: u64,
+    memory_mb: u32,
+    disk_mb: u32,
 }
 
 impl Node {
-    /// A cell that takes nothing now; it fits no size, for it has no slot.
+    /// A cell that takes nothing now.
     pub(crate) const SHUT: Self = Self {
         load: u64::MAX,
-        free: Free {
-            memory_mb: 0,
-            disk_mb: 0,
-            slots: 0,
-        },
+        memory_mb: 0,
+        disk_mb: 0,
     };
 
-    pub(crate) fn takes(&self, size: Size) -> bool {
-        self.free.slots > 0
-            && self.free.memory_mb >= u64::from(size.memory_mb)
-            && self.free.disk_mb >= u64::from(size.disk_mb)
+    pub(crate) fn new(load: u64, free: Free) -> Self {
+        // No instance is larger than this.
+        let clip = |mb| u32::try_from(mb).unwrap_or(u32::MAX);
+        match free.slots {
+            0 => Self::SHUT,
+            _ => Self {
+                load,
+                memory_mb: clip(free.memory_mb),
+                disk_mb: clip(free.disk_mb),
+            },
+        }
     }
 
-    fn over(left: &Self, right: &Self) -> Self {
+    fn takes(&self, size: Size) -> bool {
+        self.memory_mb >= size.memory_mb && self.disk_mb >= size.disk_mb
+    }
+
+    fn over(pair: &[Self]) -> Self {
+        let (left, right) = (pair[0], pair[1]);
         Self {
             load: left.load.min(right.load),
-            free: Free {
-                memory_mb: left.free.memory_mb.max(right.free.memory_mb),
-                disk_mb: left.free.disk_mb.max(right.free.disk_mb),
-                slots: left.free.slots.max(right.free.slots),
-            },
+            memory_mb: left.memory_mb.max(right.memory_mb),
+            disk_mb: left.disk_mb.max(right.disk_mb),
         }
     }
 }
@@ -56,8 +66,6 @@ pub(crate) struct Pool {
     pub(crate) like: Cell,
     pub(crate) zone: usize,
     pub(crate) weights: Weights,
-    /// Cells that are not shut.
-    pub(crate) open: u32,
     cells: Vec<(u64, CellGuid, Number)>,
     /// Node 1 is the root, those below `n` are `2n` and `2n + 1`, and the leaves are the last half.
     /// Empty when cells came or went since it was built.
@@ -70,7 +78,6 @@ impl Pool {
             weights: Weights::of(Free::whole(&like.capacity)),
             like,
             zone,
-            open: 0,
             cells: Vec::new(),
             tree: Vec::new(),
         }
@@ -96,6 +103,11 @@ impl Pool {
         self.tree.clear();
     }
 
+    /// Its tree is to be built before the next search.
+    pub(crate) fn outdate(&mut self) {
+        self.tree.clear();
+    }
+
     pub(crate) fn is_built(&self) -> bool {
         !self.tree.is_empty()
     }
@@ -104,14 +116,12 @@ impl Pool {
     pub(crate) fn build(&mut self, mut leaf: impl FnMut(Number, usize) -> Node) {
         let width = self.cells.len().next_power_of_two();
         self.tree = vec![Node::SHUT; 2 * width];
-        self.open = 0;
         for (at, (_, _, number)) in self.cells.iter().enumerate() {
             let node = leaf(*number, at);
-            self.open += u32::from(node.load != u64::MAX);
             self.tree[width + at] = node;
         }
         for node in (1..width).rev() {
-            self.tree[node] = Node::over(&self.tree[2 * node], &self.tree[2 * node + 1]);
+            self.tree[node] = Node::over(&self.tree[2 * node..2 * node + 2]);
         }
     }
 
@@ -121,12 +131,10 @@ impl Pool {
             return;
         }
         let mut at = self.tree.len() / 2 + leaf;
-        self.open += u32::from(node.load != u64::MAX);
-        self.open -= u32::from(self.tree[at].load != u64::MAX);
         self.tree[at] = node;
         while at > 1 {
             at /= 2;
-            self.tree[at] = Node::over(&self.tree[2 * at], &self.tree[2 * at + 1]);
+            self.tree[at] = Node::over(&self.tree[2 * at..2 * at + 2]);
         }
     }
 
@@ -136,7 +144,7 @@ impl Pool {
     }
 
     /// Of the cells with room that are allowed, the least loaded; of equals, the first one on the
-    /// ring from `start` on. None has a load over `load_max`.
+    /// ring from `start` on. None has a load over `load_max`, which is less than that of a shut cell.
     pub(crate) fn least(
         &self,
         start: usize,
@@ -169,35 +177,37 @@ struct Search<'a, F> {
 
 impl<F: Fn(Number) -> bool> Search<'_, F> {
     fn visit(&mut self, node: usize, first: usize, width: usize) {
-        let here = &self.pool.tree[node];
-        if !here.takes(self.size) || here.load > self.load_max {
+        let here = self.pool.tree[node];
+        if here.load > self.load_max || !here.takes(self.size) {
             return;
         }
-        let place = self.place(first, width);
         if let Some((load, best, _)) = self.best
-            && (load, best) < (here.load, place)
+            && (load < here.load || load == here.load && best < self.place(first, width))
         {
             return;
         }
         if width == 1 {
             let (_, _, number) = self.pool.cells[first];
             if (self.allows)(number) {
-                self.best = Some((here.load, place, number));
+                self.best = Some((here.load, self.place(first, width), number));
             }
             return;
         }
         let half = width / 2;
-        let left = (2 * node, first, half);
-        let right = (2 * node + 1, first + half, half);
-        let rank = |(node, first, width): (usize, usize, usize)| {
-            (self.pool.tree[node].load, self.place(first, width))
+        let (left, right) = (2 * node, 2 * node + 1);
+        let loads = [self.pool.tree[left].load, self.pool.tree[right].load];
+        let is_left_first = match loads[0].cmp(&loads[1]) {
+            Ordering::Less => true,
+            Ordering::Equal => self.place(first, half) < self.place(first + half, half),
+            Ordering::Greater => false,
         };
-        let (one, other) = match rank(left) <= rank(right) {
-            true => (left, right),
-            false => (right, left),
-        };
-        self.visit(one.0, one.1, one.2);
-        self.visit(other.0, other.1, other.2);
+        if is_left_first {
+            self.visit(left, first, half);
+            self.visit(right, first + half, half);
+        } else {
+            self.visit(right, first + half, half);
+            self.visit(left, first, half);
+        }
     }
 
     /// How soon the ring, followed from `start`, comes by one of these leaves.

@@ -67,10 +67,7 @@ impl Seat {
     pub(crate) fn node(&self) -> Node {
         match self.shut {
             Some(_) => Node::SHUT,
-            None => Node {
-                load: self.load(),
-                free: self.free(),
-            },
+            None => Node::new(self.load(), self.free()),
         }
     }
 

@@ -17,6 +17,8 @@ use imbl::OrdMap;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::changes::{Changed, Listener, Listeners};
+
 /// One cell as it was last heard.
 #[derive(Debug, Clone)]
 pub struct CellStatus {
@@ -41,6 +43,8 @@ impl CellStatus {
     }
 }
 
+/// All cells at one moment.
+pub type Cells = OrdMap<CellGuid, CellStatus>;
 /// All instances at one moment, by assignment, each with its cell.
 pub type Instances = OrdMap<AssignmentGuid, (CellGuid, Arc<InstanceReport>)>;
 
@@ -56,9 +60,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Inner {
-    cells: BTreeMap<CellGuid, CellStatus>,
+    cells: Cells,
     instances: Instances,
     by_cell: BTreeMap<CellGuid, BTreeSet<AssignmentGuid>>,
+    listeners: Listeners,
 }
 
 impl Default for Observed {
@@ -94,6 +99,25 @@ impl Observed {
         self.0.inner.read().cells.values().cloned().collect()
     }
 
+    /// Cells and instances, as of one moment.
+    #[must_use]
+    pub fn all(&self) -> (Cells, Instances) {
+        let inner = self.0.inner.read();
+        (inner.cells.clone(), inner.instances.clone())
+    }
+
+    /// Names from now on what has changed, beginning with all that is there.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        let mut inner = self.0.inner.write();
+        let present = Changed {
+            heard: inner.cells.keys().copied().collect(),
+            cells: inner.cells.keys().copied().collect(),
+            instances: inner.instances.keys().copied().collect(),
+        };
+        inner.listeners.add(present)
+    }
+
     /// Tells of each change that placement or routing could care about. Usage alone is none.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -118,6 +142,10 @@ impl Observed {
             known: false,
         };
         inner.cells.insert(guid, status);
+        inner.listeners.tell(|it| {
+            it.heard.extend([guid]);
+            it.cells.extend([guid]);
+        });
         drop(inner);
         self.changed();
     }
@@ -143,8 +171,9 @@ impl Observed {
         let silent: Vec<_> = inner.cells.keys().filter(silent).copied().collect();
         for cell in &silent {
             inner.cells.remove(cell);
+            inner.listeners.tell(|it| it.cells.extend([*cell]));
             for assignment in inner.by_cell.remove(cell).into_iter().flatten() {
-                inner.instances.remove(&assignment);
+                inner.forget(assignment);
             }
         }
         drop(inner);
@@ -161,6 +190,28 @@ impl Observed {
 impl Inner {
     /// Was it taken in, and did it change anything of interest?
     fn report(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
+        let (cell, before) = (report.cell, self.status_of(report.cell));
+        let taken = self.take_in(report, now);
+        let is_new = before != self.status_of(cell);
+        self.listeners.tell(|it| {
+            it.heard.extend([cell]);
+            it.cells.extend(is_new.then_some(cell));
+        });
+        taken
+    }
+
+    /// All of a cell's own that placement and routing look at, but when it was heard.
+    fn status_of(&self, cell: CellGuid) -> Option<(bool, bool, bool, Option<Token>)> {
+        let status = self.cells.get(&cell)?;
+        Some((
+            status.known,
+            status.healthy,
+            status.draining,
+            status.applied,
+        ))
+    }
+
+    fn take_in(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
         let Some(status) = self.cells.get_mut(&report.cell) else {
             return (false, false);
         };
@@ -220,9 +271,14 @@ impl Inner {
         let here = self.by_cell.entry(cell).or_default();
         let removed = here.remove(&assignment);
         if removed {
-            self.instances.remove(&assignment);
+            self.forget(assignment);
         }
         removed
+    }
+
+    fn forget(&mut self, assignment: AssignmentGuid) {
+        self.instances.remove(&assignment);
+        self.listeners.tell(|it| it.instances.extend([assignment]));
     }
 
     fn insert(&mut self, cell: CellGuid, instance: InstanceReport) -> bool {
@@ -235,6 +291,9 @@ impl Inner {
             Some((_, before)) => differs(before, &instance),
             None => true,
         };
+        if changed {
+            self.listeners.tell(|it| it.instances.extend([assignment]));
+        }
         self.by_cell.entry(cell).or_default().insert(assignment);
         self.instances
             .insert(assignment, (cell, Arc::new(instance)));

@@ -16,6 +16,7 @@ pub mod spec;
 mod commit;
 mod environment;
 mod insight;
+mod mirror;
 mod outcome;
 mod progress;
 mod snapshot;
@@ -26,7 +27,6 @@ pub use dispatch::Dispatch;
 pub use driver::Driver;
 pub use insight::Insight;
 pub use outcome::record_crashes;
-pub(crate) use progress::Progress;
 
 #[cfg(test)]
 mod tests;

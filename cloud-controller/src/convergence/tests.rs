@@ -115,7 +115,7 @@ fn place(index: u32, version: u64) -> Action {
             in_zone: 0,
             on_cell: 0,
             load_percent: 1,
-            fitting: 1,
+            offering: 1,
             cells: 1,
         },
     })
@@ -218,7 +218,7 @@ async fn an_instance_without_its_droplet_is_named_without_its_spec() {
     carry_out(&state, &state, &[place(0, 1)]).await;
     let board = Board::new(state, "http://api".into());
     let published = board.published().borrow().clone();
-    assert_eq!(published.cells[&CELL].len(), 1);
+    assert_eq!(published.cells[&CELL].assignments.len(), 1);
     assert!(published.specs.is_empty());
 }
 
