@@ -31,7 +31,7 @@ impl Events {
             match action {
                 Action::Place(it) => tracing::info!(
                     work = %it.work, index = it.index, version = it.version,
-                    assignment = %it.assignment, reason = %it, "placed"
+                    assignment = %it.assignment, cell = %it.cell, reason = %it, "placed"
                 ),
                 Action::Unroute(it) => tracing::info!(
                     work = %it.work, assignment = %it.assignment, reason = %it.reason, "unrouted"

@@ -4,7 +4,7 @@
 //! of them: it is the specification, and it counts the reasons when there is none. Debug builds
 //! compare the two, and so do the tests.
 
-use cfx_protocol::id::AppGuid;
+use cfx_protocol::id::{AppGuid, CellGuid};
 
 use crate::constraint::{Histogram, full_by, unfit_by};
 use crate::ledger::Ledger;
@@ -98,21 +98,29 @@ impl Ledger {
         spread: &Spread,
         in_zone: u32,
     ) -> Option<(Cost, Number)> {
-        let mut best: Option<(Cost, Number)> = None;
+        let mut best: Option<(u64, Number, usize)> = None;
         let is_new = |number| spread.on_cell.get(number) == 0;
         let zones = |reach: &&Reach| spread.in_zone(reach.zone) == in_zone;
         for reach in seeker.reaches.iter().filter(zones) {
-            let load_max = best.map_or(u64::MAX - 1, |(best, _)| best.load);
+            let load_max = best.map_or(u64::MAX - 1, |(load, _, _)| load);
             let Some(load_max) = load_max.checked_sub(reach.added) else {
                 continue;
             };
             let pool = &self.pools[reach.pool];
             let found = pool.least(reach.start, seeker.shape.size, load_max, is_new);
-            let found = found.map(|number| (self.cost(seeker, number, reach.zone), number));
-            let order = |(it, _): &(Cost, Number)| (it.load, it.tie, it.cell);
-            best = best.into_iter().chain(found).min_by_key(order);
+            let Some((load, number)) = found else {
+                continue;
+            };
+            let load = load + reach.added;
+            let is_better = best.is_none_or(|(least, other, _)| {
+                load < least || self.rank(seeker, number) < self.rank(seeker, other)
+            });
+            if is_better {
+                best = Some((load, number, reach.zone));
+            }
         }
-        let best = best?;
+        let (_, number, zone) = best?;
+        let best = (self.cost(seeker, number, zone), number);
         if !best.0.droplet_missing {
             return Some(best);
         }
@@ -146,9 +154,16 @@ impl Ledger {
         fits.then(|| (self.cost(seeker, number, reach.zone), number))
     }
 
+    /// The order of cells with equal loads.
+    fn rank(&self, seeker: &Seeker<'_>, number: Number) -> (u64, CellGuid) {
+        let seat = self.seat(number);
+        (seat.ring.wrapping_sub(seeker.ring), seat.guid)
+    }
+
     fn cost(&self, seeker: &Seeker<'_>, number: Number, zone: usize) -> Cost {
         let (seat, spread) = (self.seat(number), &self.spreads[seeker.spread]);
         let load = seat.load_with(seeker.shape.size);
+        let (tie, cell) = self.rank(seeker, number);
         let has = seeker.having.binary_search(&number).is_ok();
         Cost {
             in_zone: spread.in_zone(zone),
@@ -156,8 +171,8 @@ impl Ledger {
             load_steps: load / LOAD_STEP,
             droplet_missing: seeker.shape.droplet.is_some() && !has,
             load,
-            tie: seat.ring.wrapping_sub(seeker.ring),
-            cell: seat.guid,
+            tie,
+            cell,
         }
     }
 
@@ -201,7 +216,6 @@ impl Ledger {
         let seat = self.seat(number);
         let zone = seat.pool.map(|pool| self.pools[pool].like.zone.clone());
         Choice {
-            cell: seat.name.clone(),
             zone: zone.unwrap_or_default(),
             in_zone: cost.in_zone,
             on_cell: cost.on_cell,

@@ -72,7 +72,6 @@ impl Ledger {
             seat.shut = shut_by(cell, liveness);
             self.open[pool] += u32::from(seat.shut.is_none());
         }
-        seat.name = cell.name.clone();
         self.refresh(number);
     }
 

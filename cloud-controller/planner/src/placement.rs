@@ -43,7 +43,9 @@ pub fn place(
     };
     let mut unplaced = Vec::new();
     let wished = requests.iter().map(|request| request.instances.len());
-    actions.reserve(wished.sum());
+    let wished = wished.sum();
+    actions.reserve(wished);
+    pass.entered.reserve(wished);
     for (request, nth) in in_order(requests) {
         let of = &requests[request];
         let (index, cause) = &of.instances[nth];

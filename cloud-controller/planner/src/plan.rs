@@ -80,7 +80,6 @@ pub enum Cause {
 /// Why this cell: what the winner had over the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    pub cell: Arc<str>,
     pub zone: Arc<str>,
     /// Instances of the app there before.
     pub in_zone: u32,
@@ -175,15 +174,9 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in zone {} was the best of {} of {} cells that offer what it needs \
+            "the best of {} of {} cells that offer what it needs, in zone {} \
              (this app before: {} in the zone, {} on the cell; load after: {}%)",
-            self.cell,
-            self.zone,
-            self.offering,
-            self.cells,
-            self.in_zone,
-            self.on_cell,
-            self.load_percent
+            self.offering, self.cells, self.zone, self.in_zone, self.on_cell, self.load_percent
         )
     }
 }

@@ -23,7 +23,12 @@ pub(crate) struct Node {
     load: u64,
     memory_mb: u32,
     disk_mb: u32,
+    /// The leaf with that load, if it is the only one.
+    least: u32,
 }
+
+/// Several leaves have the lowest load.
+const SEVERAL: u32 = u32::MAX;
 
 impl Node {
     /// A cell that takes nothing now.
@@ -31,6 +36,7 @@ impl Node {
         load: u64::MAX,
         memory_mb: 0,
         disk_mb: 0,
+        least: SEVERAL,
     };
 
     pub(crate) fn new(load: u64, free: Free) -> Self {
@@ -42,6 +48,7 @@ impl Node {
                 load,
                 memory_mb: clip(free.memory_mb),
                 disk_mb: clip(free.disk_mb),
+                least: SEVERAL,
             },
         }
     }
@@ -50,9 +57,19 @@ impl Node {
         self.memory_mb >= size.memory_mb && self.disk_mb >= size.disk_mb
     }
 
+    fn at(self, leaf: usize) -> Self {
+        let least = u32::try_from(leaf).unwrap_or(SEVERAL);
+        Self { least, ..self }
+    }
+
     fn over(pair: &[Self]) -> Self {
         let (left, right) = (pair[0], pair[1]);
         Self {
+            least: match left.load.cmp(&right.load) {
+                Ordering::Less => left.least,
+                Ordering::Equal => SEVERAL,
+                Ordering::Greater => right.least,
+            },
             load: left.load.min(right.load),
             memory_mb: left.memory_mb.max(right.memory_mb),
             disk_mb: left.disk_mb.max(right.disk_mb),
@@ -117,8 +134,7 @@ impl Pool {
         let width = self.cells.len().next_power_of_two();
         self.tree = vec![Node::SHUT; 2 * width];
         for (at, (_, _, number)) in self.cells.iter().enumerate() {
-            let node = leaf(*number, at);
-            self.tree[width + at] = node;
+            self.tree[width + at] = leaf(*number, at).at(at);
         }
         for node in (1..width).rev() {
             self.tree[node] = Node::over(&self.tree[2 * node..2 * node + 2]);
@@ -131,7 +147,7 @@ impl Pool {
             return;
         }
         let mut at = self.tree.len() / 2 + leaf;
-        self.tree[at] = node;
+        self.tree[at] = node.at(leaf);
         while at > 1 {
             at /= 2;
             self.tree[at] = Node::over(&self.tree[2 * at..2 * at + 2]);
@@ -143,15 +159,16 @@ impl Pool {
         self.cells.partition_point(|(ring, _, _)| *ring < place)
     }
 
-    /// Of the cells with room that are allowed, the least loaded; of equals, the first one on the
-    /// ring from `start` on. None has a load over `load_max`, which is less than that of a shut cell.
+    /// Of the cells with room that are allowed, the least loaded, after its load; of equals, the
+    /// first one on the ring from `start` on. None has a load over `load_max`, which is less than
+    /// that of a shut cell.
     pub(crate) fn least(
         &self,
         start: usize,
         size: Size,
         load_max: u64,
         allows: impl Fn(Number) -> bool,
-    ) -> Option<Number> {
+    ) -> Option<(u64, Number)> {
         let mut search = Search {
             pool: self,
             start,
@@ -161,7 +178,7 @@ impl Pool {
             best: None,
         };
         search.visit(1, 0, self.tree.len() / 2);
-        search.best.map(|(_, _, number)| number)
+        search.best.map(|(load, _, number)| (load, number))
     }
 }
 
@@ -186,11 +203,7 @@ impl<F: Fn(Number) -> bool> Search<'_, F> {
         {
             return;
         }
-        if width == 1 {
-            let (_, _, number) = self.pool.cells[first];
-            if (self.allows)(number) {
-                self.best = Some((here.load, self.place(first, width), number));
-            }
+        if here.least != SEVERAL && self.try_leaf(here.least as usize) || width == 1 {
             return;
         }
         let half = width / 2;
@@ -208,6 +221,22 @@ impl<F: Fn(Number) -> bool> Search<'_, F> {
             self.visit(right, first + half, half);
             self.visit(left, first, half);
         }
+    }
+
+    /// The least loaded leaf of a node is the best of the node, if it has room and is allowed.
+    fn try_leaf(&mut self, leaf: usize) -> bool {
+        let node = self.pool.tree[self.pool.tree.len() / 2 + leaf];
+        let (_, _, number) = self.pool.cells[leaf];
+        let is_it = node.takes(self.size) && (self.allows)(number);
+        let place = self.place(leaf, 1);
+        if is_it
+            && self
+                .best
+                .is_none_or(|(load, best, _)| (node.load, place) < (load, best))
+        {
+            self.best = Some((node.load, place, number));
+        }
+        is_it
     }
 
     /// How soon the ring, followed from `start`, comes by one of these leaves.

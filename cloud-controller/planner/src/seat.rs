@@ -1,7 +1,5 @@
 //! One cell's page in the ledger.
 
-use std::sync::Arc;
-
 use cfx_protocol::id::CellGuid;
 
 use crate::constraint::{Constraint, Free};
@@ -13,7 +11,6 @@ use crate::snapshot::{Cell, Size};
 pub(crate) struct Seat {
     pub(crate) guid: CellGuid,
     pub(crate) ring: u64,
-    pub(crate) name: Arc<str>,
     /// None: it is not registered, and only intents name it.
     pub(crate) pool: Option<usize>,
     pub(crate) leaf: usize,
@@ -33,7 +30,6 @@ impl Seat {
         Self {
             guid,
             ring: ring(guid.0),
-            name: "".into(),
             pool: None,
             leaf: 0,
             shut: None,

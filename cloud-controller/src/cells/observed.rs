@@ -62,8 +62,16 @@ struct Shared {
 struct Inner {
     cells: Cells,
     instances: Instances,
-    by_cell: BTreeMap<CellGuid, BTreeSet<AssignmentGuid>>,
+    by_cell: BTreeMap<CellGuid, Held>,
     listeners: Listeners,
+}
+
+/// What one cell has.
+#[derive(Debug, Default)]
+struct Held {
+    assignments: BTreeSet<AssignmentGuid>,
+    /// Of all their reports, kept in step with them: a cell reports each second.
+    digest: u64,
 }
 
 impl Default for Observed {
@@ -172,7 +180,7 @@ impl Observed {
         for cell in &silent {
             inner.cells.remove(cell);
             inner.listeners.tell(|it| it.cells.extend([*cell]));
-            for assignment in inner.by_cell.remove(cell).into_iter().flatten() {
+            for assignment in inner.by_cell.remove(cell).unwrap_or_default().assignments {
                 inner.forget(assignment);
             }
         }
@@ -200,15 +208,11 @@ impl Inner {
         taken
     }
 
-    /// All of a cell's own that placement and routing look at, but when it was heard.
-    fn status_of(&self, cell: CellGuid) -> Option<(bool, bool, bool, Option<Token>)> {
+    /// What placement asks of a cell beside its registration, but when it was heard. The set that it
+    /// has applied matters only to what is ending, which is looked at in each pass.
+    fn status_of(&self, cell: CellGuid) -> Option<(bool, bool, bool)> {
         let status = self.cells.get(&cell)?;
-        Some((
-            status.known,
-            status.healthy,
-            status.draining,
-            status.applied,
-        ))
+        Some((status.known, status.healthy, status.draining))
     }
 
     fn take_in(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
@@ -259,8 +263,8 @@ impl Inner {
     /// A full report lists everything: what it does not list is gone.
     fn keep_only(&mut self, cell: CellGuid, listed: &[InstanceReport]) -> bool {
         let listed: BTreeSet<_> = listed.iter().map(|instance| instance.assignment).collect();
-        let here = self.by_cell.get(&cell).cloned().unwrap_or_default();
-        let gone: Vec<_> = here.difference(&listed).copied().collect();
+        let here = self.by_cell.entry(cell).or_default();
+        let gone: Vec<_> = here.assignments.difference(&listed).copied().collect();
         for assignment in &gone {
             self.remove(cell, *assignment);
         }
@@ -269,8 +273,11 @@ impl Inner {
 
     fn remove(&mut self, cell: CellGuid, assignment: AssignmentGuid) -> bool {
         let here = self.by_cell.entry(cell).or_default();
-        let removed = here.remove(&assignment);
+        let removed = here.assignments.remove(&assignment);
         if removed {
+            if let Some((_, report)) = self.instances.get(&assignment) {
+                here.digest ^= digest([&**report]);
+            }
             self.forget(assignment);
         }
         removed
@@ -294,16 +301,19 @@ impl Inner {
         if changed {
             self.listeners.tell(|it| it.instances.extend([assignment]));
         }
-        self.by_cell.entry(cell).or_default().insert(assignment);
+        let here = self.by_cell.entry(cell).or_default();
+        here.assignments.insert(assignment);
+        if let Some((_, before)) = self.instances.get(&assignment) {
+            here.digest ^= digest([&**before]);
+        }
+        here.digest ^= digest([&instance]);
         self.instances
             .insert(assignment, (cell, Arc::new(instance)));
         changed
     }
 
     fn digest(&self, cell: CellGuid) -> u64 {
-        let here = self.by_cell.get(&cell).into_iter().flatten();
-        let reports = here.filter_map(|guid| self.instances.get(guid));
-        digest(reports.map(|(_, report)| &**report))
+        self.by_cell.get(&cell).map_or(0, |here| here.digest)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The loop that makes the platform what it is meant to be.
 //!
 //! ```text
-//!   State ----+            +-- commit --> State -- board --> dispatch --> cells
-//!             +- snapshot -> plan
-//!   Observed -+            +-- insight --> `cfx why`
+//!   State ----+                       +-- commit --> State -- board --> dispatch --> cells
+//!             +- mirror --> Planner --+
+//!   Observed -+                       +-- insight --> `cfx why`
 //! ```
-//! One reconciler: it takes no input, recomputes from everything, and doing it twice changes
-//! nothing. Cells hear only what is durable.
+//! One reconciler: it takes no input, follows what changed, and doing it twice changes nothing. A
+//! slow sweep compares what it followed with everything. Cells hear only what is durable.
 
 pub mod board;
 pub mod dispatch;

@@ -12,7 +12,7 @@ use crate::{Plan, plan};
 /// Cells by the order of the placements.
 fn placed(plan: &Plan) -> Vec<(Work, u32, String)> {
     let places = plan.actions.iter().filter_map(|action| match action {
-        Action::Place(it) => Some((it.work, it.index, it.choice.cell.to_string())),
+        Action::Place(it) => Some((it.work, it.index, cell_name(it.cell))),
         _ => None,
     });
     places.collect()

@@ -18,7 +18,12 @@ fn story(snapshot: &mut Snapshot, at: Duration) -> String {
         for action in &plan.actions {
             told += &match action {
                 Action::Place(it) => {
-                    format!("  place {} on {}: {}\n", it.index, it.choice.cell, it.cause)
+                    format!(
+                        "  place {} on {}: {}\n",
+                        it.index,
+                        cell_name(it.cell),
+                        it.cause
+                    )
                 }
                 Action::Unroute(it) => {
                     format!("  unroute {}: {}\n", number(it.assignment), it.reason)

@@ -18,6 +18,11 @@ pub(super) fn cell_guid(n: u128) -> CellGuid {
     CellGuid(Uuid::from_u128(0xce11_0000 + n))
 }
 
+/// As `cell` names it.
+pub(super) fn cell_name(guid: CellGuid) -> String {
+    format!("cell-{}", guid.0.as_u128() - 0xce11_0000)
+}
+
 pub(super) fn process_guid(n: u128) -> ProcessGuid {
     ProcessGuid(Uuid::from_u128(0x9700_0000 + n))
 }
