@@ -23,8 +23,7 @@ pub struct Listener(Arc<Mutex<Changed>>);
 
 impl Listener {
     /// Everything since the last time.
-    #[must_use]
-    pub fn take(&self) -> Changed {
+    pub(super) fn take(&self) -> Changed {
         std::mem::take(&mut self.0.lock())
     }
 }

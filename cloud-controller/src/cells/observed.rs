@@ -107,11 +107,16 @@ impl Observed {
         self.0.inner.read().cells.values().cloned().collect()
     }
 
-    /// Cells and instances, as of one moment.
+    /// What changed since a listener last asked, and how everything is now: of one moment, so that
+    /// nothing is newer than it is named.
     #[must_use]
-    pub fn all(&self) -> (Cells, Instances) {
+    pub fn since(&self, listener: &Listener) -> (Changed, Cells, Instances) {
         let inner = self.0.inner.read();
-        (inner.cells.clone(), inner.instances.clone())
+        (
+            listener.take(),
+            inner.cells.clone(),
+            inner.instances.clone(),
+        )
     }
 
     /// Names from now on what has changed, beginning with all that is there.

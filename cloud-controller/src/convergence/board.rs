@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::spec::{self, NoSpec, spec_id};
+use crate::cells::CellStatus;
 use crate::state::build::Build;
 use crate::state::intent::{Intent, IntentChunk, IntentPhase};
 use crate::state::process::Process;
@@ -46,6 +47,22 @@ impl Desired {
     pub fn assignments(&self, cell: CellGuid) -> Assignments {
         let set = self.cells.get(&cell);
         set.map(|set| set.assignments.clone()).unwrap_or_default()
+    }
+
+    /// The revision up to which a cell has taken over its set: none before its first, and what
+    /// another controller said before does not count. Who has the newest set has it for all
+    /// revisions since.
+    #[must_use]
+    pub fn applied(&self, cell: CellGuid, status: &CellStatus) -> Option<u64> {
+        let (applied, now) = (status.applied?, self.token);
+        if (applied.cluster, applied.epoch) != (now.cluster, now.epoch) {
+            return None;
+        }
+        let since = self.cells.get(&cell).map_or(0, |set| set.since);
+        Some(match applied.revision >= since {
+            true => now.revision.max(applied.revision),
+            false => applied.revision,
+        })
     }
 }
 
@@ -129,13 +146,10 @@ impl Board {
                 continue;
             }
             let version = intent.version;
-            let id = match ids.get(&version) {
-                Some(id) => id.clone(),
-                None => ids
-                    .entry(version)
-                    .or_insert(self.name(work, version, state))
-                    .clone(),
-            };
+            let named = ids.entry(version);
+            let id = named
+                .or_insert_with(|| self.name(work, version, state))
+                .clone();
             if before.remove(&intent.assignment).is_none() {
                 self.put(intent, &id);
             }

@@ -20,7 +20,6 @@ use imbl::ordmap::DiffItem;
 use tokio::sync::watch;
 
 use super::board::{Assignments, Bells, Board, Desired};
-use crate::cells::CellStatus;
 
 /// A stream says something at least this often.
 const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
@@ -68,24 +67,6 @@ impl Dispatch {
             dispatch: self.clone(),
             last: None,
         }
-    }
-
-    /// The revision up to which a cell has taken over its desired set: none before its first, and
-    /// what another controller said before does not count. Who has the newest set has it for all
-    /// revisions since.
-    #[must_use]
-    pub fn applied(&self, cell: CellGuid, status: &CellStatus) -> Option<u64> {
-        let applied = status.applied?;
-        let desired = self.desired.borrow();
-        let now = desired.token;
-        if (applied.cluster, applied.epoch) != (now.cluster, now.epoch) {
-            return None;
-        }
-        let since = desired.cells.get(&cell).map_or(0, |set| set.since);
-        Some(match applied.revision >= since {
-            true => now.revision.max(applied.revision),
-            false => applied.revision,
-        })
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use cfx_planner::convergence::CELL_FORGOTTEN;
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
-use jiff::Timestamp;
 
 use super::commit::commit;
 use super::dispatch::Dispatch;
@@ -99,8 +98,19 @@ impl Driver {
         let now = self.clock.monotonic();
         let instances = self.observed.instances();
         outcome::apply(&self.state, &instances, &mut follower.open, &act).await?;
-        let since = follower.listening_since;
-        let moment = follower.mirror.follow(|| self.moment(now, act.now, since));
+        let listening_since = follower.listening_since;
+        let moment = follower
+            .mirror
+            .follow(&self.observed, |cells, instances| Moment {
+                state: self.state.read(),
+                instances,
+                cells,
+                desired: self.dispatch.desired(),
+                confirmed: self.routers.confirmed(now),
+                now,
+                wall: act.now,
+                listening_since,
+            });
         if now.saturating_sub(follower.swept) >= follower.sweep_every {
             self.sweep(follower, &moment);
             follower.swept = now;
@@ -125,20 +135,6 @@ impl Driver {
             .values()
             .flat_map(|set| set.assignments.keys().copied());
         self.insight.retain(&present.collect());
-    }
-
-    fn moment(&self, now: Duration, wall: Timestamp, listening_since: Duration) -> Moment {
-        let (cells, instances) = self.observed.all();
-        Moment {
-            state: self.state.read(),
-            instances,
-            cells,
-            dispatch: self.dispatch.clone(),
-            confirmed: self.routers.confirmed(now),
-            now,
-            wall,
-            listening_since,
-        }
     }
 }
 

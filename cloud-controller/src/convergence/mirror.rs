@@ -18,6 +18,7 @@ use super::progress::Progress;
 use super::snapshot::{Moment, cell};
 use crate::cells::Observed;
 use crate::cells::changes::Listener;
+use crate::cells::observed::{Cells, Instances};
 use crate::state::app::App;
 use crate::state::build::Build;
 use crate::state::deployment::Deployment;
@@ -55,11 +56,15 @@ impl Mirror {
         !self.progress.is_empty()
     }
 
-    /// What has changed is taken from the listener before the moment is looked at: what changes in
-    /// between is seen twice rather than never.
-    pub(super) fn follow(&mut self, look: impl FnOnce() -> Moment) -> Moment {
-        let changed = self.listener.take();
-        let moment = look();
+    /// Take over what has changed. The state is looked at after the reports: whatever they speak of
+    /// is in it.
+    pub(super) fn follow(
+        &mut self,
+        observed: &Observed,
+        look: impl FnOnce(Cells, Instances) -> Moment,
+    ) -> Moment {
+        let (changed, cells, instances) = observed.since(&self.listener);
+        let moment = look(cells, instances);
         let mut works = std::mem::take(&mut self.moving);
         for guid in changed.heard {
             if let Some(status) = moment.cells.get(&guid) {

@@ -14,7 +14,7 @@ use cfx_protocol::id::{AppGuid, CellGuid, OrgGuid, ProcessGuid};
 use cfx_protocol::instance::InstanceState;
 use jiff::Timestamp;
 
-use super::dispatch::Dispatch;
+use super::board::Desired;
 use super::progress::Progress;
 use super::spec;
 use crate::cells::observed::{CellStatus, Cells, Instances};
@@ -35,7 +35,7 @@ pub(super) struct Moment {
     pub(super) state: Arc<State>,
     pub(super) instances: Instances,
     pub(super) cells: Cells,
-    pub(super) dispatch: Dispatch,
+    pub(super) desired: Arc<Desired>,
     /// The revision that all routers serve.
     pub(super) confirmed: Option<u64>,
     pub(super) now: Duration,
@@ -261,7 +261,7 @@ impl Moment {
             return self.believed(intent.cell, there);
         }
         let cell = self.cells.get(&intent.cell).filter(|cell| cell.known);
-        let applied = cell.and_then(|cell| self.dispatch.applied(intent.cell, cell));
+        let applied = cell.and_then(|cell| self.desired.applied(intent.cell, cell));
         let ordered_away = progress.is_ordered_away(intent, self.state.revision, applied);
         match there {
             None | Some(Seen::Unknown) if ordered_away && cell.is_some() => Seen::Gone,

@@ -15,7 +15,7 @@ use crate::state::domain::Domain;
 use crate::state::intent::IntentChunk;
 use crate::state::process::Process;
 use crate::state::route::Route;
-use crate::state::{Link, State, changed_keys};
+use crate::state::{Link, State, StateHandle, changed_keys};
 
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -33,14 +33,15 @@ impl Keeper {
         }
     }
 
-    /// The table as of now. The listener is asked before the state is read: what changes in between
-    /// is seen twice rather than never.
+    /// The table as of now, and what it was made from. The state is looked at after the reports:
+    /// whatever they speak of is in it.
     pub(super) fn follow(
         &mut self,
-        look: impl FnOnce() -> (Arc<State>, Instances),
+        observed: &Observed,
+        state: &StateHandle,
     ) -> (Table, Arc<State>, Instances) {
-        let changed = self.listener.take().instances;
-        let (state, instances) = look();
+        let (changed, _, instances) = observed.since(&self.listener);
+        let (changed, state) = (changed.instances, state.read());
         let owners = changed.into_iter().filter_map(|it| state.owner_of(it));
         let mut processes: BTreeSet<_> = owners.map(|chunk| chunk.process).collect();
         let chunks = changed_keys::<IntentChunk>(&self.followed, &state).into_iter();

@@ -118,8 +118,7 @@ impl Reconciler {
         if before.is_none() && !self.is_informed(&self.state.read()) {
             return;
         }
-        let look = || (self.state.read(), self.observed.instances());
-        let (mut table, state, instances) = self.keeper.follow(look);
+        let (mut table, state, instances) = self.keeper.follow(&self.observed, &self.state);
         let now = self.clock.monotonic();
         if now.saturating_sub(self.swept) >= self.sweep_every {
             self.swept = now;

@@ -45,13 +45,13 @@ type Step = (u128, u32, u8, u8);
 
 fn wanted((_, memory_mb, kind, _): Step) -> Shape {
     let mut shape = shape(memory_mb);
-    if kind % 8 == 0 {
+    if kind.is_multiple_of(8) {
         shape.isolation = Some("pci".into());
     }
     if kind % 8 == 1 {
         shape.root = Root::Stack("other".into());
     }
-    if kind % 2 == 0 {
+    if kind.is_multiple_of(2) {
         shape.droplet = Some(droplet(u128::from(kind % 3)));
     }
     shape
@@ -62,7 +62,7 @@ fn entry(n: u128, app: u128, cell: CellGuid, shape: &Shape, kind: u8) -> (AppGui
     let mut intent = intent(n, 0, 0, seen);
     intent.cell = cell;
     intent.size = shape.size;
-    if kind % 5 == 0 {
+    if kind.is_multiple_of(5) {
         intent.phase = Phase::Stop;
     }
     (AppGuid(Uuid::from_u128(app)), intent)
