@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timing;
 use crate::events::Events;
 use crate::health::Finding;
+use crate::health::crowd::Crowd;
 use crate::hooks::{self, Order, Tools};
 use crate::logs::budget::Budget;
 use crate::logs::{Outbox, Voice};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) supervisor: Supervisor,
     pub(crate) starts: FairGate,
+    /// All that were armed and are not healthy yet.
+    pub(crate) crowd: Crowd,
     news: mpsc::UnboundedSender<Told>,
     standing: Mutex<BTreeMap<InstanceGuid, Arc<Standing>>>,
     preparing: Mutex<BTreeMap<AssignmentGuid, CancellationToken>>,
@@ -102,6 +105,7 @@ impl Executor {
             budget: parts.budget,
             supervisor: parts.supervisor,
             starts,
+            crowd: Crowd::default(),
             news,
             standing: Mutex::default(),
             preparing: Mutex::default(),
@@ -150,6 +154,12 @@ impl Executor {
     /// Take over a start of an earlier agent, and tell if it has ended meanwhile.
     pub async fn adopt(&self, order: Order, state: &InstanceState) {
         prepare::adopt(self.shared.clone(), order, state.clone()).await;
+    }
+
+    /// What all starts pass.
+    #[must_use]
+    pub fn gate(&self) -> FairGate {
+        self.shared.starts.clone()
     }
 
     /// The live side of all instances.
