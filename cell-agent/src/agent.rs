@@ -230,13 +230,12 @@ impl Agent {
         }
     }
 
+    /// What an instance uses is no news: it changes all the time and travels by itself, see `metrics`.
     fn sampled(&mut self, samples: Vec<(AssignmentGuid, u32, Usage)>) {
-        let now = self.clock.now();
         for (guid, start, usage) in samples {
             let instance = self.instances.get_mut(&guid);
             if let Some(instance) = instance.filter(|one| one.start == start) {
                 instance.usage = Some(usage);
-                self.shown.reports.insert(instance.report(&self.rule, now));
             }
         }
         let cores = self.instances.values().filter_map(|one| one.usage);

@@ -156,6 +156,12 @@ impl Executor {
         prepare::adopt(self.shared.clone(), order, state.clone()).await;
     }
 
+    /// What all starts pass.
+    #[must_use]
+    pub fn gate(&self) -> FairGate {
+        self.shared.starts.clone()
+    }
+
     /// The live side of all instances.
     #[must_use]
     pub fn standing(&self) -> Vec<Arc<Standing>> {
@@ -170,6 +176,16 @@ impl Executor {
                 "look at an end",
                 async move { standing.look(&shared).await },
             );
+        }
+    }
+
+    /// The kernel killed a process of this one at its memory limit.
+    pub fn out_of_memory(&self, name: InstanceGuid) {
+        if let Some(standing) = self.shared.standing_of(name) {
+            let shared = self.shared.clone();
+            self.spawn("end for want of memory", async move {
+                standing.run_out_of_memory(&shared).await;
+            });
         }
     }
 

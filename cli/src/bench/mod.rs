@@ -7,6 +7,7 @@ mod answers;
 mod backend;
 mod child;
 mod cost;
+mod delayed;
 mod floor;
 mod idle;
 mod lab;
@@ -15,6 +16,7 @@ mod phases;
 mod push;
 mod router;
 mod start;
+mod truth;
 mod warm;
 
 use serde::Serialize;
@@ -31,6 +33,8 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Warm(args) => Box::pin(warm::bench(context, &args)).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
+        BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,
+        BenchCommand::Delayed { micros } => delayed::serve(context, micros).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,
         BenchCommand::Proxy { backend } => router::proxy(context, backend).await,
