@@ -65,6 +65,12 @@ pub(crate) struct BenchStartArgs {
     /// What they run on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) warm: u32,
+    /// Volumes and networks made ahead
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) ready: u32,
     /// How often; medians are shown
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) rounds: u32,
@@ -82,6 +88,9 @@ pub(crate) struct BenchWarmArgs {
     /// How often; p50 and p90 are shown
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) repeats: u32,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) warm: u32,
     /// What it runs on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
