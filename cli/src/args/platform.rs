@@ -79,6 +79,7 @@ pub(crate) enum ServeRole {
     Controller,
     Cell,
     Router,
+    Autoscaler,
 }
 
 /// Show how the platform is

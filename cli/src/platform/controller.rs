@@ -19,6 +19,7 @@ use super::error_text;
 use super::folder::DataFolder;
 use super::settings::Settings;
 use super::store;
+use crate::args::StoreRole;
 use crate::failure::{Failure, Outcome};
 
 /// Longest that the first report of a cell may take.
@@ -62,7 +63,8 @@ pub(super) async fn run(
     ids: &IdSource,
     shutdown: &Shutdown,
 ) -> Outcome<Controller> {
-    let store = store::open(&config.data_dir, clock, ids).await?;
+    let data = config.data_dir.parent().unwrap_or(&config.data_dir);
+    let store = store::open(data, StoreRole::Controller, clock, ids).await?;
     let authority = Authority::load_or_create(&config.data_dir.join("authority"), clock.now());
     let authority = Arc::new(authority.map_err(|error| {
         Failure::new(format!(

@@ -9,7 +9,7 @@ use http::Method;
 
 use super::context::Context;
 use super::{
-    absent, audit_event, buildpack, environment_variable_group, feature_flag, job, log_cache,
+    absent, audit_event, autoscaler, buildpack, environment_variable_group, feature_flag, job, log_cache,
     organization, platform, role, root, space, stack, uaa, user,
 };
 use super::{
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
         routes(),
         services(),
         logs(),
+        autoscaler(),
         self::uaa(),
     ];
     tables.into_iter().flatten().chain(under_prefix).collect()
@@ -276,6 +277,19 @@ fn logs() -> Vec<Endpoint> {
         get("/api/v1/info", log_cache::info),
         get("/api/v1/meta", log_cache::meta),
         get("/api/v1/read/{source_id}", log_cache::read),
+    ]
+}
+
+/// The autoscaler's own API: passed on to it, whatever it is.
+#[rustfmt::skip]
+fn autoscaler() -> Vec<Endpoint> {
+    vec![
+        get("/health", autoscaler::forward),
+        get("/v1/info", autoscaler::forward),
+        get("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        put("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        post("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        delete("/v1/apps/{guid}/{*rest}", autoscaler::forward),
     ]
 }
 
