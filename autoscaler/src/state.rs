@@ -52,6 +52,12 @@ impl StateError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Commit(CommitError::Conflict { .. }))
     }
+
+    /// No state of the store could take it.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Limit(_)))
+    }
 }
 
 pub(crate) fn key(prefix: &str, app: AppGuid) -> String {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::ast::{
-    Amount, Comparison, Direction, Document, Metric, OnMissing, Over, Range, Rule,
-    Schedule, When, defaults,
+    Amount, Comparison, Direction, Document, Metric, OnMissing, Over, Range, Rule, Schedule, When,
+    defaults,
 };
 use crate::digest;
 use crate::policy::{CheckedRule, Policy};

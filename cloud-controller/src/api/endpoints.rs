@@ -9,8 +9,8 @@ use http::Method;
 
 use super::context::Context;
 use super::{
-    absent, audit_event, autoscaler, buildpack, environment_variable_group, feature_flag, job, log_cache,
-    organization, platform, role, root, space, stack, uaa, user,
+    absent, audit_event, autoscaler, buildpack, environment_variable_group, feature_flag, job,
+    log_cache, organization, platform, role, root, space, stack, uaa, user,
 };
 use super::{
     app, app_action, app_environment, build, deployment, destination, domain, droplet, manifest,

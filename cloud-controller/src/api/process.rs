@@ -85,7 +85,9 @@ pub(super) async fn update(call: Call, Body(patch): Body<ProcessPatch>) -> Answe
 pub(super) async fn scale(call: Call, headers: HeaderMap, Body(wanted): Body<Scale>) -> Answer {
     let (app, process) = find_to(&call, Action::AppManage)?;
     require_scaling(&call)?;
-    let expected = headers.get(IF_MATCH).map(|tags| tags.to_str().unwrap_or_default());
+    let expected = headers
+        .get(IF_MATCH)
+        .map(|tags| tags.to_str().unwrap_or_default());
     let process = call
         .write(|draft, act| {
             if let Some(tags) = expected {

@@ -60,7 +60,10 @@ async fn a_scale_with_a_precondition_never_overwrites_another_scale() {
     let scaled = scale_if(&target, &app, &fresh, 2).await;
     assert_eq!(scaled.status, 202, "{scaled:?}");
     assert_eq!(scaled.json()["instances"], 2);
-    for tags in ["*".to_owned(), format!("\"other\", {}", scaled.headers["etag"])] {
+    for tags in [
+        "*".to_owned(),
+        format!("\"other\", {}", scaled.headers["etag"]),
+    ] {
         assert_eq!(scale_if(&target, &app, &tags, 2).await.status, 202);
     }
     assert_eq!(scale_if(&target, &app, "", 2).await.status, 412);
