@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfx_cloud_controller::config::Config;
+use cfx_cloud_controller::config::{Autoscaler, Config};
 use cfx_cloud_controller::start::{Edges, Error, Running, start};
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
@@ -37,6 +37,7 @@ pub(super) async fn local(
     settings: &Settings,
     folder: &DataFolder,
     password: &str,
+    autoscaler: Autoscaler,
     clock: &Clock,
     ids: &IdSource,
     shutdown: &Shutdown,
@@ -52,6 +53,7 @@ pub(super) async fn local(
         admin_password: Some(password.to_owned()),
         http_port: Some(settings.http_port),
         https_port: Some(settings.https_port),
+        autoscaler: Some(autoscaler),
     };
     run(config, clock, ids, shutdown).await
 }
