@@ -155,7 +155,8 @@ pub enum Metric {
     DiskUsed,
     /// Requests finished per second.
     Throughput,
-    /// Milliseconds; the percentile of the requests of one second.
+    /// Milliseconds; the percentile of the requests of one second. A second without requests is 0,
+    /// and counts only where a whole bucket has no request: idle is known, it is no hole.
     ResponseTime(Latency),
     /// Requests in flight.
     InFlight,
@@ -218,6 +219,10 @@ impl Days {
 impl Op {
     #[must_use]
     pub fn holds(self, value: Milli, threshold: Milli) -> bool {
+        self.holds_for(value, threshold)
+    }
+
+    pub(crate) fn holds_for<T: Ord>(self, value: T, threshold: T) -> bool {
         match self {
             Self::Above => value > threshold,
             Self::AtLeast => value >= threshold,
@@ -253,6 +258,12 @@ impl Metric {
             Self::Custom(_) => 60,
             _ => 1,
         }
+    }
+
+    /// Whether 0 says that there was nothing to measure.
+    #[must_use]
+    pub fn zero_is_idle(&self) -> bool {
+        matches!(self, Self::ResponseTime(_))
     }
 
     /// Whether what was seen belongs to the index rather than to one start of it.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZoneDatabase;
 
 use crate::ast::{
-    Amount, Comparison, Direction, Document, Metric, OnMissing, Over, Range, Rule, Schedule, When,
-    defaults,
+    Amount, Comparison, Condition, Direction, Document, Metric, OnMissing, Over, Range, Rule,
+    Schedule, When, defaults,
 };
 use crate::digest;
-use crate::policy::{CheckedRule, Policy};
+use crate::policy::{Asked, CheckedRule, CheckedSchedule, Leaf, Policy};
 use crate::units::{ONE, VALUE_MAX};
 use crate::window::{Aspect, Need};
 
@@ -66,9 +66,9 @@ pub fn check(document: Document) -> Result<Policy, CheckError> {
         check_rule(rule)?;
         rules.push(checked(rule, &mut needs));
     }
-    let zones = document.schedules.iter().map(check_schedule);
+    let schedules = document.schedules.iter().map(check_schedule);
     Ok(Policy {
-        zones: zones.collect::<Result<_, _>>()?,
+        schedules: schedules.collect::<Result<_, _>>()?,
         fingerprint: digest::of_text(&document.to_string()),
         document,
         rules,
@@ -170,25 +170,51 @@ pub fn is_metric_name(name: &str) -> bool {
 }
 
 fn checked(rule: &Rule, needs: &mut Vec<Need>) -> CheckedRule {
-    let mut place = |need: Need| {
-        let known = needs.iter().position(|known| *known == need);
-        known.unwrap_or_else(|| {
-            needs.push(need);
-            needs.len() - 1
-        })
-    };
-    let comparisons = || rule.condition.comparisons();
-    let own = comparisons().map(|one| place(Need::of(one))).collect();
-    let projected = comparisons().map(|one| {
-        let matters = rule.direction == Direction::Out && one.op.looks_up() && one.metric.spreads();
-        matters.then(|| place(projection(one)))
-    });
     CheckedRule {
-        needs: own,
-        projected: projected.collect(),
+        asked: asked(&rule.condition, rule.direction, &mut 0, needs),
         rule: rule.clone(),
         text: Arc::from(rule.to_string()),
     }
+}
+
+fn asked(
+    condition: &Condition,
+    direction: Direction,
+    position: &mut usize,
+    needs: &mut Vec<Need>,
+) -> Asked {
+    let mut all = |parts: &[Condition]| {
+        let parts = parts.iter();
+        parts
+            .map(|part| asked(part, direction, position, needs))
+            .collect()
+    };
+    match condition {
+        Condition::And(parts) => Asked::And(all(parts)),
+        Condition::Or(parts) => Asked::Or(all(parts)),
+        Condition::Is(comparison) => {
+            let projects = direction == Direction::Out
+                && comparison.op.looks_up()
+                && comparison.metric.spreads();
+            let leaf = Leaf {
+                position: *position,
+                need: place(Need::of(comparison), needs),
+                projected: projects.then(|| place(projection(comparison), needs)),
+                comparison: comparison.clone(),
+            };
+            *position += 1;
+            Asked::Is(leaf)
+        }
+    }
+}
+
+/// Comparisons that look at the same share it.
+fn place(need: Need, needs: &mut Vec<Need>) -> usize {
+    let known = needs.iter().position(|known| *known == need);
+    known.unwrap_or_else(|| {
+        needs.push(need);
+        needs.len() - 1
+    })
 }
 
 /// The mean of the last minute, in buckets no wider than the rule's own.
@@ -214,7 +240,7 @@ fn check_range(range: Range, subject: &str) -> Result<(), CheckError> {
     })
 }
 
-fn check_schedule(schedule: &Schedule) -> Result<TimeZone, CheckError> {
+fn check_schedule(schedule: &Schedule) -> Result<CheckedSchedule, CheckError> {
     let subject = schedule.to_string();
     let senseless = |problem: &str| CheckError::Senseless {
         subject: subject.clone(),
@@ -240,7 +266,13 @@ fn check_schedule(schedule: &Schedule) -> Result<TimeZone, CheckError> {
         When::Every { .. } | When::Once { .. } => {}
     }
     // The bundled database: the same answer on machines that have none, or another one.
-    TimeZoneDatabase::bundled()
+    let zone = TimeZoneDatabase::bundled()
         .get(&schedule.zone)
-        .map_err(|_| senseless("no such time zone: write one such as Asia/Shanghai or UTC"))
+        .map_err(|_| senseless("no such time zone: write one such as Asia/Shanghai or UTC"))?;
+    Ok(CheckedSchedule {
+        schedule: schedule.clone(),
+        key: digest::of_text(&subject),
+        text: Arc::from(subject),
+        zone,
+    })
 }

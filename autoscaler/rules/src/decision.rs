@@ -187,3 +187,14 @@ pub enum Cause {
     },
     NoInstance,
 }
+
+impl Cause {
+    /// Whether data is missing, rather than speaking against the comparison.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        matches!(
+            self,
+            Self::Hole { .. } | Self::Sparse { .. } | Self::NoInstance
+        )
+    }
+}

@@ -12,15 +12,20 @@
 //!
 //! All arithmetic that leads to a count is on whole numbers. Every structure is bounded.
 
+mod arithmetic;
 pub mod ast;
 pub mod check;
+mod cooldown;
 pub mod decide;
 pub mod decision;
 mod digest;
+mod evaluate;
 pub mod grammar;
 pub mod parse;
 pub mod policy;
 mod print;
+mod projection;
+pub mod schedule;
 pub mod state;
 pub mod units;
 pub mod window;

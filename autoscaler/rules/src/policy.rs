@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::ast::{Document, Range, Rule, Schedule};
+use crate::ast::{Comparison, Document, Range, Rule, Schedule};
 use crate::check::{self, CheckError};
 use crate::parse::{self, ParseError};
 use crate::window::Need;
@@ -18,8 +18,7 @@ pub struct Policy {
     pub(crate) document: Document,
     pub(crate) rules: Vec<CheckedRule>,
     pub(crate) limits: Range,
-    /// One for each schedule.
-    pub(crate) zones: Vec<TimeZone>,
+    pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) needs: Vec<Need>,
     pub(crate) fingerprint: u64,
 }
@@ -29,11 +28,37 @@ pub(crate) struct CheckedRule {
     pub(crate) rule: Rule,
     /// The canonical sentence, shared by all records that quote it.
     pub(crate) text: Arc<str>,
-    /// For each comparison, left to right, what it looks at, as a place in `Policy::needs`.
-    pub(crate) needs: Vec<usize>,
-    /// For each comparison that shrinking must not make true: its place in `Policy::needs` of the
-    /// mean that the projection test multiplies.
-    pub(crate) projected: Vec<Option<usize>>,
+    pub(crate) asked: Asked,
+}
+
+/// A condition whose comparisons know where their samples are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asked {
+    Is(Leaf),
+    And(Vec<Asked>),
+    Or(Vec<Asked>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Leaf {
+    pub(crate) comparison: Comparison,
+    /// Place within the rule, from the left.
+    pub(crate) position: usize,
+    /// Place in `Policy::needs` of what it looks at.
+    pub(crate) need: usize,
+    /// Place of the mean that the projection test multiplies, where shrinking could make this
+    /// comparison true.
+    pub(crate) projected: Option<usize>,
+}
+
+/// A schedule with its zone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CheckedSchedule {
+    pub(crate) schedule: Schedule,
+    pub(crate) text: Arc<str>,
+    pub(crate) zone: TimeZone,
+    /// A digest of the text.
+    pub(crate) key: u64,
 }
 
 /// The text is no policy.

@@ -3,7 +3,10 @@
 //! the same samples the next decision is the same, wherever it was killed.
 
 use crate::ast::Direction;
+use crate::decision::{Decision, Outcome, WhyNot};
+use crate::policy::Policy;
 use crate::units::Second;
+use crate::{check, digest};
 
 /// Most growths that are remembered. Older ones are forgotten first; their instances then count as
 /// old ones, which can only make rules wait longer.
@@ -71,3 +74,73 @@ impl State {
 
 /// A pause's reason is a line for people.
 const PAUSE_REASON_CHARS_MAX: usize = 200;
+
+impl State {
+    /// The count is `size` now, whoever made it so.
+    pub(crate) fn observe(&mut self, size: u32, now: Second) {
+        if let Some(known) = self.size
+            && known != size
+        {
+            self.changed(known, size, now);
+        }
+        self.size = Some(size);
+    }
+
+    /// Remember what the decision does.
+    pub(crate) fn follow(&mut self, decision: &Decision, policy: &Policy, begun: Vec<Begun>) {
+        let paused = matches!(decision.outcome, Outcome::Held(WhyNot::Paused { .. }));
+        if !paused {
+            self.begun = begun;
+        }
+        if decision.to != decision.from {
+            self.changed(decision.from, decision.to, decision.at);
+            self.size = Some(decision.to);
+        }
+        if let Outcome::Rule { rule, .. } = decision.outcome {
+            let rule = &policy.rules()[rule];
+            self.last_act = Some(Act {
+                at: decision.at,
+                direction: rule.direction,
+                cool_down_s: rule.cool_down_s,
+            });
+        }
+        let oldest = decision.at - Second::from(check::FOR_MAX_S);
+        self.growths.retain(|growth| growth.at >= oldest);
+    }
+
+    fn changed(&mut self, from: u32, to: u32, at: Second) {
+        self.evidence_from = Some(at);
+        if to > from {
+            if self.growths.len() == GROWTHS_MAX {
+                self.growths.remove(0);
+            }
+            self.growths.push(Growth { at, from });
+        }
+    }
+
+    /// When this index was added; `None` when it is older than what is remembered.
+    pub(crate) fn born(&self, index: u32) -> Option<Second> {
+        let grown = self
+            .growths
+            .iter()
+            .rev()
+            .find(|growth| growth.from <= index);
+        grown.map(|growth| growth.at)
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        let mut numbers = vec![i64::from(self.pause.is_some())];
+        numbers.extend(self.size.map(i64::from));
+        numbers.push(self.evidence_from.unwrap_or(Second::MIN));
+        if let Some(act) = self.last_act {
+            numbers.extend([act.at, act.direction as i64, i64::from(act.cool_down_s)]);
+        }
+        for growth in &self.growths {
+            numbers.extend([growth.at, i64::from(growth.from)]);
+        }
+        for begun in &self.begun {
+            numbers.extend([begun.schedule.cast_signed(), begun.at]);
+        }
+        digest::mix(&numbers)
+    }
+}

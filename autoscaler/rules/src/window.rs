@@ -12,6 +12,7 @@
 mod track;
 
 use crate::ast::{Comparison, Metric, Over, defaults};
+use crate::digest;
 use crate::policy::Policy;
 use crate::units::{Milli, ONE, Second, VALUE_MAX};
 
@@ -199,6 +200,17 @@ impl Window {
 
     pub(crate) fn seats(&self) -> &[Seat] {
         &self.seats
+    }
+
+    /// A digest of all that is kept, whatever the order in which it came.
+    pub(crate) fn digest(&self) -> u64 {
+        self.seats.iter().fold(u64::from(self.size), |hash, seat| {
+            let start = if seat.runs { seat.since } else { None };
+            let tracks = seat.tracks.iter().map(Track::digest);
+            let samples = tracks.fold(0, u64::wrapping_add);
+            let start = start.unwrap_or(Second::MIN);
+            digest::mix(&[hash.cast_signed(), start, samples.cast_signed()])
+        })
     }
 }
 

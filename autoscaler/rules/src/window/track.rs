@@ -38,22 +38,27 @@ impl Track {
         self.advance(bucket + 1);
         let slot = self.slot(bucket);
         self.digest = self.digest.wrapping_sub(self.mark(bucket, slot));
-        self.merge(need.aspect, slot, value);
+        self.merge(need, slot, value);
         self.digest = self.digest.wrapping_add(self.mark(bucket, slot));
         self.newest = self.newest.max(Some(at));
         true
     }
 
-    fn merge(&mut self, aspect: Aspect, slot: usize, value: Milli) {
+    fn merge(&mut self, need: &Need, slot: usize, value: Milli) {
         let kept = &mut self.values[slot];
-        match aspect {
-            _ if *kept == MISSING => *kept = value,
-            Aspect::Lowest => *kept = value.min(*kept),
-            Aspect::Highest => *kept = value.max(*kept),
-            Aspect::Mean => *kept = kept.saturating_add(value),
+        let idle = need.metric.zero_is_idle();
+        if idle && value == 0 && *kept != MISSING {
+            return;
         }
+        let first = *kept == MISSING || (idle && *kept == 0);
+        *kept = match need.aspect {
+            _ if first => value,
+            Aspect::Lowest => value.min(*kept),
+            Aspect::Highest => value.max(*kept),
+            Aspect::Mean => kept.saturating_add(value),
+        };
         if let Some(count) = self.counts.get_mut(slot) {
-            *count = count.saturating_add(1);
+            *count = if first { 1 } else { count.saturating_add(1) };
         }
     }
 
