@@ -20,6 +20,9 @@ mod wording;
 
 pub mod state;
 
+#[cfg(test)]
+mod scripted;
+
 mod admin;
 pub mod api;
 mod events;

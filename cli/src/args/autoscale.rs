@@ -32,9 +32,12 @@ pub(crate) enum AutoscaleCommand {
     Add(AddRuleArgs),
     Remove(RemoveRuleArgs),
     Rules(RulesArgs),
+    /// Switch an app's rules on
     Enable(SwitchArgs),
+    /// Switch an app's rules off: nothing is watched
     Disable(SwitchArgs),
     Pause(PauseArgs),
+    /// End a pause
     Resume(SwitchArgs),
     Explain(ExplainArgs),
     History(HistoryArgs),
@@ -87,7 +90,7 @@ pub(crate) struct RulesArgs {
     pub(crate) json: bool,
 }
 
-/// Let an app's rules act, stop them from acting, or end a pause
+/// An app whose rules are switched.
 #[derive(Debug, Args)]
 pub(crate) struct SwitchArgs {
     pub(crate) app: String,
@@ -104,6 +107,9 @@ pub(crate) struct PauseArgs {
     /// For how long, such as 90s, 30m or 2h
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) length: Option<u32>,
+    /// What those are told who ask why nothing happens
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
 }
 
 /// Tell what the rules decided, and why
