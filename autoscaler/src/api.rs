@@ -3,6 +3,7 @@
 
 pub mod access;
 mod call;
+mod credential;
 mod error;
 mod explain;
 mod history;
@@ -57,6 +58,8 @@ pub(crate) fn endpoints(context: Context) -> Router {
         .route("/v1/apps/{guid}/aggregated_metric_histories/{metric}", get(measurement::list))
         .route("/v1/apps/{guid}/metrics", post(measurement::receive))
 
+        .route("/v1/apps/{guid}/credential", put(credential::create).delete(credential::delete))
+
         // What cfx adds.
         .route("/v1/apps/{guid}/cfx/rules", get(rules::list).post(rules::add).put(rules::replace).delete(rules::remove_all))
         .route("/v1/apps/{guid}/cfx/rules/{number}", delete(rules::remove))
@@ -90,3 +93,6 @@ async fn info() -> Json<Value> {
         "description": "Scales apps by rule, by schedule and by app-autoscaler policies",
     }))
 }
+
+#[cfg(test)]
+mod tests;

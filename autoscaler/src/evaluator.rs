@@ -32,7 +32,8 @@ use crate::state::leader::Leadership;
 use crate::state::policies::{Known, Policies};
 use crate::state::record::StateRecord;
 use crate::state::{
-    DECISION, HISTORY, POLICY, SAMPLES, STATE, StateError, app_of, commit_all, forget, key, read,
+    CREDENTIAL, DECISION, HISTORY, POLICY, SAMPLES, STATE, StateError, app_of, commit_all, forget,
+    key, read,
 };
 use crate::target::{TargetError, Workload};
 
@@ -71,7 +72,10 @@ pub(crate) enum Tick {
     Following,
     /// There are no rules.
     Idle,
-    Evaluated { apps: usize, acts: usize },
+    Evaluated {
+        apps: usize,
+        acts: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -111,16 +115,14 @@ impl Evaluator {
     }
 
     /// Tick until the shutdown, then put on disk what only memory has.
-    pub(crate) async fn run(
-        mut self,
-        tick: Duration,
-        shutdown: cfx_process::shutdown::Shutdown,
-    ) {
+    pub(crate) async fn run(mut self, tick: Duration, shutdown: cfx_process::shutdown::Shutdown) {
         let clock = self.edges.clock.clone();
         while !shutdown.is_requested() {
             let began = clock.monotonic();
             match self.tick().await {
-                Ok(done) => self.events.ticked(done, clock.monotonic().saturating_sub(began)),
+                Ok(done) => self
+                    .events
+                    .ticked(done, clock.monotonic().saturating_sub(began)),
                 Err(error) => self.failed(&error),
             }
             let took = clock.monotonic().saturating_sub(began);
@@ -176,7 +178,11 @@ impl Evaluator {
         if now - self.flushed_at >= BATCH_S {
             self.flush_all(now).await?;
         }
-        self.latest.replace(self.apps.values().filter_map(|it| Some((it.app, it.latest()?))));
+        self.latest.replace(
+            self.apps
+                .values()
+                .filter_map(|it| Some((it.app, it.latest()?))),
+        );
         let bytes = self.apps.values().map(Watched::bytes).sum();
         self.events.watches(self.apps.len(), bytes);
         Ok(Tick::Evaluated {
@@ -193,10 +199,7 @@ impl Evaluator {
         fence: &Compare,
         now: Second,
     ) -> Result<(), TickError> {
-        let same: BTreeMap<_, _> = policies
-            .iter()
-            .map(|(app, known)| (*app, known))
-            .collect();
+        let same: BTreeMap<_, _> = policies.iter().map(|(app, known)| (*app, known)).collect();
         let mut ops = Vec::new();
         let mut without = Vec::new();
         for watched in self.apps.values_mut() {
@@ -226,7 +229,10 @@ impl Evaluator {
     /// What a policy left that was removed while nobody watched.
     async fn sweep(&self, fence: &Compare) -> Result<(), StateError> {
         let states = self.edges.store.load(STATE).await?;
-        let apps = states.entries.iter().filter_map(|it| app_of(&it.key, STATE));
+        let apps = states
+            .entries
+            .iter()
+            .filter_map(|it| app_of(&it.key, STATE));
         for app in apps.filter(|app| self.policies.get(*app).is_none()) {
             forget(&*self.edges.store, app, &OF_RULES, Some(fence)).await?;
         }
@@ -242,7 +248,10 @@ impl Evaluator {
         now: Second,
     ) -> Result<(), TickError> {
         self.gone.retain(|app, _| !found.contains_key(app));
-        let missing: Vec<_> = wanted.iter().filter(|app| !found.contains_key(app)).collect();
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|app| !found.contains_key(app))
+            .collect();
         if found.is_empty() && missing.len() > GONE_AT_ONCE_MAX {
             self.events.all_gone(missing.len());
             return Ok(());
@@ -253,7 +262,7 @@ impl Evaluator {
                 continue;
             }
             self.apps.remove(app);
-            let all = [POLICY, STATE, SAMPLES, HISTORY, DECISION];
+            let all = [POLICY, CREDENTIAL, STATE, SAMPLES, HISTORY, DECISION];
             forget(&*self.edges.store, *app, &all, Some(fence)).await?;
             self.events.app_gone(*app);
             self.gone.remove(app);

@@ -80,7 +80,9 @@ impl Events {
 
     pub(crate) fn tick_failed(&self, error: &TickError) {
         self.tick_failures.inc();
-        let before = self.failing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let before = self
+            .failing
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if before == 0 {
             tracing::warn!(%error, "a tick failed; the next ones try again");
         } else {
@@ -94,7 +96,8 @@ impl Events {
 
     pub(crate) fn watches(&self, apps: usize, bytes: usize) {
         self.apps.set(i64::try_from(apps).unwrap_or(i64::MAX));
-        self.evidence_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.evidence_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn acted(&self, app: AppGuid, change: &Change, ended: &Result<(), TargetError>) {

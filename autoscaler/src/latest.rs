@@ -31,7 +31,9 @@ impl Latest {
         &self,
         decisions: impl Iterator<Item = (AppGuid, &'a DecisionRecord)>,
     ) {
-        let decisions = decisions.map(|(app, record)| (app, record.clone())).collect();
+        let decisions = decisions
+            .map(|(app, record)| (app, record.clone()))
+            .collect();
         self.0.write().decisions = decisions;
     }
 

@@ -107,7 +107,14 @@ fn growth(counter: &[(Second, Milli)]) -> Vec<(Second, Milli)> {
     let grown = |(at, value): &(Second, Milli)| {
         let from = counter.partition_point(|(earlier, _)| *earlier < *at - CRASHES_OVER_S);
         let before = counter.get(from).map_or(*value, |(_, before)| *before);
-        (*at, if *value >= before { *value - before } else { *value })
+        (
+            *at,
+            if *value >= before {
+                *value - before
+            } else {
+                *value
+            },
+        )
     };
     counter.iter().map(grown).collect()
 }
@@ -132,7 +139,11 @@ mod tests {
             _ => None,
         };
         let samples = recipe(&Metric::Memory).samples(series, 9);
-        assert_eq!(samples, [(10, 50_000), (12, 100_000)], "a hole stays a hole");
+        assert_eq!(
+            samples,
+            [(10, 50_000), (12, 100_000)],
+            "a hole stays a hole"
+        );
         let used = recipe(&Metric::MemoryUsed).samples(series, 10);
         assert_eq!(used, [(11, 256_000), (12, 1_024_000)]);
     }

@@ -216,7 +216,9 @@ impl Target for Scripted {
         let old = workload.instances;
         workload.instances = change.to;
         workload.running.retain(|it| it.index < change.to);
-        workload.running.extend(running(old..change.to.max(old), now));
+        workload
+            .running
+            .extend(running(old..change.to.max(old), now));
         script.acts.push((now - START, change.from, change.to));
         match fate {
             Some(_) => Err(silent().into()),
@@ -236,9 +238,8 @@ impl Source for Scripted {
                 continue;
             };
             for one in &workload.running {
-                let wanted = |at: Second| {
-                    at > question.after && at <= question.until && at > one.since
-                };
+                let wanted =
+                    |at: Second| at > question.after && at <= question.until && at > one.since;
                 for metric in &question.metrics {
                     let points = script.values.iter().filter(|(at, _)| wanted(*at));
                     found.push(Series {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   policy/APP            written by the API          what an app's rules are
+//!   credential/APP        written by the API          how an app sends measurements
 //!   state/APP             written by the evaluator    cool-downs, an act under way
 //!   samples/APP/SECOND/N  written by the evaluator    evidence, as old as the rules look back
 //!   history/APP/SLOT      written by the evaluator    the last acts, a ring
@@ -28,6 +29,7 @@ pub(crate) const STATE: &str = "/cfx/autoscaler/v1/state/";
 pub(crate) const SAMPLES: &str = "/cfx/autoscaler/v1/samples/";
 pub(crate) const HISTORY: &str = "/cfx/autoscaler/v1/history/";
 pub(crate) const DECISION: &str = "/cfx/autoscaler/v1/decision/";
+pub(crate) const CREDENTIAL: &str = "/cfx/autoscaler/v1/credential/";
 pub(crate) const LEADER: &str = "/cfx/autoscaler/v1/leader";
 
 /// Room that a commit leaves for its compares and for what the store adds, bytes.
@@ -97,8 +99,8 @@ pub(crate) async fn commit_all(
     let mut bytes = 0;
     for op in ops {
         let size = op.key().len() + value_len(&op);
-        let full = batch.len() == COMMIT_OPS_MAX
-            || bytes + size > COMMIT_BYTES_MAX - COMMIT_SLACK_BYTES;
+        let full =
+            batch.len() == COMMIT_OPS_MAX || bytes + size > COMMIT_BYTES_MAX - COMMIT_SLACK_BYTES;
         if full && !batch.is_empty() {
             commit(store, std::mem::take(&mut batch), fence).await?;
             bytes = 0;
@@ -112,7 +114,11 @@ pub(crate) async fn commit_all(
     commit(store, batch, fence).await
 }
 
-async fn commit(store: &dyn Store, ops: Vec<Op>, fence: Option<&Compare>) -> Result<(), StateError> {
+async fn commit(
+    store: &dyn Store,
+    ops: Vec<Op>,
+    fence: Option<&Compare>,
+) -> Result<(), StateError> {
     let compares = fence.cloned().into_iter().collect();
     store.commit(Commit { compares, ops }).await?;
     Ok(())

@@ -25,7 +25,9 @@ pub(crate) fn reason(decision: &Decision) -> String {
     let because = match &decision.outcome {
         Outcome::Rule { rule, arithmetic } => {
             let text = decision.rules.get(*rule).map_or("", |rule| &rule.text);
-            let condition = text.split_once(" if ").map_or(text, |(_, condition)| condition);
+            let condition = text
+                .split_once(" if ")
+                .map_or(text, |(_, condition)| condition);
             match arithmetic.clamped_by {
                 Some(Clamp::Limits | Clamp::RuleLimits) => {
                     format!("{condition}, limited to {} instances", decision.to)

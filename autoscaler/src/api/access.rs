@@ -78,7 +78,11 @@ impl Access for AsCaller {
             Ok(reply) => reply.json(&path)?,
             Err(error) => return refusal(error),
         };
-        let Some(web) = processes.resources.first().filter(|_| intent == Intent::Write) else {
+        let Some(web) = processes
+            .resources
+            .first()
+            .filter(|_| intent == Intent::Write)
+        else {
             return Ok(Verdict::Allowed);
         };
         // An empty scale under a state that is not there: judged, and never done.

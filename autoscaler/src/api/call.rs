@@ -85,6 +85,11 @@ impl Call {
         }
     }
 
+    /// Who the caller claims to be.
+    pub(crate) fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).map_or("", String::as_str)
     }

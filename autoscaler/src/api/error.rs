@@ -72,9 +72,7 @@ impl IntoResponse for ApiError {
         }
         match self {
             Self::Policy(wrong) => {
-                let one = |(context, description): (String, String)| {
-                    json!({ "context": context, "description": description })
-                };
+                let one = |(context, description): (String, String)| json!({ "context": context, "description": description });
                 let all: Vec<_> = wrong.into_iter().map(one).collect();
                 (status, Json(all)).into_response()
             }

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::access::Intent;
 use super::call::{self, Call};
+use super::credential;
 use super::error::{Answer, ApiError};
 use super::page::Range;
 use crate::measure::{Recipe, names, recipe};
@@ -134,9 +135,13 @@ async fn measured(
 async fn sent(call: &Call, metric: &Metric) -> Result<Vec<(Second, Milli)>, ApiError> {
     let prefix = format!("{SAMPLES}{}/", call.app);
     let loaded = call.context.edges.store.load(&prefix).await;
-    let entries = loaded.map_err(|error| ApiError::Store(error.into()))?.entries;
+    let entries = loaded
+        .map_err(|error| ApiError::Store(error.into()))?
+        .entries;
     let (_, samples) = Journal::open(&entries).map_err(ApiError::Store)?;
-    let own = samples.into_iter().filter(|sample| sample.metric == *metric);
+    let own = samples
+        .into_iter()
+        .filter(|sample| sample.metric == *metric);
     Ok(own.map(|sample| (sample.at, sample.value)).collect())
 }
 
@@ -154,7 +159,7 @@ struct SentMetric {
 }
 
 pub(crate) async fn receive(call: Call, body: Bytes) -> Answer {
-    call.require(Intent::Write).await?;
+    credential::admit(&call).await?;
     let Sent {
         instance_index: index,
         metrics,

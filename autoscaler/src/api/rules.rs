@@ -106,7 +106,9 @@ pub(crate) async fn switch(call: Call, body: Bytes) -> Answer {
 pub(crate) async fn pause(call: Call, body: Bytes) -> Answer {
     call.require(Intent::Write).await?;
     let wanted: NewPause = call::json(if body.is_empty() { b"{}" } else { &body })?;
-    let until = wanted.seconds.map(|seconds| call.now() + i64::from(seconds));
+    let until = wanted
+        .seconds
+        .map(|seconds| call.now() + i64::from(seconds));
     change_record(&call, |record| {
         record.pause = Some(Pause {
             until,
@@ -132,11 +134,7 @@ fn parse(text: &str) -> Result<Policy, ApiError> {
     Policy::parse(text).map_err(|error| ApiError::BadRequest(error.to_string()))
 }
 
-fn of_text(
-    old: Option<&Known>,
-    text: &str,
-    now: i64,
-) -> Result<(PolicyRecord, Policy), ApiError> {
+fn of_text(old: Option<&Known>, text: &str, now: i64) -> Result<(PolicyRecord, Policy), ApiError> {
     let policy = parse(text)?;
     let record = PolicyRecord {
         text: policy.to_string(),
@@ -187,7 +185,8 @@ impl From<ChangeError<ApiError>> for ApiError {
             ChangeError::Refused(refused) => refused,
             ChangeError::TooMany => Self::Conflict(error.to_string()),
             ChangeError::State(error) if error.is_too_large() => Self::BadRequest(
-                "the policy is too large: it may have 32 KiB; leave remarks and rules out".to_owned(),
+                "the policy is too large: it may have 32 KiB; leave remarks and rules out"
+                    .to_owned(),
             ),
             ChangeError::State(error) => Self::Store(error),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cfx_process::telemetry::Metrics;
+use cfx_store::store::Store;
 
 use super::*;
 use crate::scripted::{Fate, START, Scripted, app, attach};
@@ -62,7 +63,11 @@ async fn a_rule_acts_when_its_time_is_full_and_again_only_with_new_evidence() {
     let platform = with_rules(OUT, 5).await;
     run(&platform, 60, |_| false).await;
     let acts = platform.acts();
-    assert_eq!(acts.first().map(|it| (it.1, it.2)), Some((5, 7)), "{acts:?}");
+    assert_eq!(
+        acts.first().map(|it| (it.1, it.2)),
+        Some((5, 7)),
+        "{acts:?}"
+    );
     let first = acts[0].0;
     assert!((20..=24).contains(&first), "{acts:?}");
     assert!(acts.iter().skip(1).all(|it| it.0 - first >= 30), "{acts:?}");
@@ -71,7 +76,10 @@ async fn a_rule_acts_when_its_time_is_full_and_again_only_with_new_evidence() {
     assert_eq!(history.len(), acts.len());
     let entry = history.iter().find(|it| it.from == 5).expect("the first");
     assert_eq!((entry.to, entry.ended), (7, Ended::Succeeded));
-    assert!(entry.reason.starts_with("+2 instance(s) because CPU >90%"), "{entry:?}");
+    assert!(
+        entry.reason.starts_with("+2 instance(s) because CPU >90%"),
+        "{entry:?}"
+    );
 }
 
 #[tokio::test]
@@ -121,8 +129,15 @@ async fn a_persons_scale_stands_and_evidence_begins_anew() {
         tick(&mut one).await;
     }
     let acts = platform.acts();
-    assert_eq!(acts.first().map(|it| (it.1, it.2)), Some((4, 6)), "{acts:?}");
-    assert!(acts[0].0 >= 35, "the new count has its own 20 seconds: {acts:?}");
+    assert_eq!(
+        acts.first().map(|it| (it.1, it.2)),
+        Some((4, 6)),
+        "{acts:?}"
+    );
+    assert!(
+        acts[0].0 >= 35,
+        "the new count has its own 20 seconds: {acts:?}"
+    );
 }
 
 #[tokio::test]
@@ -137,11 +152,19 @@ async fn refusals_in_a_row_are_answered_with_patience() {
     let history = history.expect("kept");
     assert_eq!(history.len(), 3);
     assert!(history.iter().all(|it| it.ended == Ended::Failed));
-    assert!(history[0].error.contains("the quota is full"), "{history:?}");
-    let decisions = DECISIONS.load::<DecisionRecord>(&*platform.store, app(1)).await;
+    assert!(
+        history[0].error.contains("the quota is full"),
+        "{history:?}"
+    );
+    let decisions = DECISIONS
+        .load::<DecisionRecord>(&*platform.store, app(1))
+        .await;
     let told = decisions.expect("kept");
     let told = told.iter().filter_map(|it| it.not_done.as_deref());
-    assert!(told.into_iter().any(|it| it.contains("nothing is tried before")));
+    assert!(
+        told.into_iter()
+            .any(|it| it.contains("nothing is tried before"))
+    );
     run(&platform, 300, |_| false).await;
     assert!(!platform.acts().is_empty(), "then it goes on");
 }
@@ -243,7 +266,11 @@ async fn paused_rules_watch_and_wait_and_removed_ones_leave_nothing() {
         platform.second(Some(BUSY));
         tick(&mut one).await;
     }
-    assert_eq!(platform.instances(app(1)), 7, "the evidence was gathered meanwhile");
+    assert_eq!(
+        platform.instances(app(1)),
+        7,
+        "the evidence was gathered meanwhile"
+    );
 
     let removed = one.policies.change(app(1), |_| Ok::<_, String>(None)).await;
     removed.expect("removed");

@@ -92,7 +92,11 @@ impl Watched {
     }
 
     pub(super) fn metrics(&self) -> BTreeSet<&Metric> {
-        self.window.needs().iter().map(|need| &need.metric).collect()
+        self.window
+            .needs()
+            .iter()
+            .map(|need| &need.metric)
+            .collect()
     }
 
     /// The names of the series that it is made of.
@@ -320,7 +324,10 @@ mod tests {
         }
         assert!(seen.knows(&sample(100)));
         assert!(!seen.knows(&sample(129)));
-        assert!(seen.knows(&sample(90)), "too old to tell: no evidence twice");
+        assert!(
+            seen.knows(&sample(90)),
+            "too old to tell: no evidence twice"
+        );
         let other = Sample {
             index: 1,
             ..sample(100)

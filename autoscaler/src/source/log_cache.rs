@@ -30,7 +30,11 @@ impl Source for LogCache {
         for apps in question.apps.chunks(APPS_PER_QUERY) {
             let query = query(question, apps);
             let at = question.until.to_string();
-            let ask = Ask::post("/api/v1/query", FORM, form(&[("query", &query), ("time", &at)]));
+            let ask = Ask::post(
+                "/api/v1/query",
+                FORM,
+                form(&[("query", &query), ("time", &at)]),
+            );
             let answer: Answer = self.0.log_cache(ask).await?.json("the PromQL query")?;
             let series = answer.data.result.into_iter();
             found.extend(series.filter_map(|one| one.understood(question)));
@@ -90,7 +94,10 @@ impl Matrix {
         let wanted = |at: &i64| *at > question.after && *at <= question.until;
         let point = |(at, value): (f64, String)| {
             // Whole seconds fit.
-            #[allow(clippy::cast_possible_truncation, reason = "bucket ends are whole seconds")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "bucket ends are whole seconds"
+            )]
             let at = at as i64;
             let value = milli_from_text(&value)?;
             wanted(&at).then_some((at, value))

@@ -67,7 +67,11 @@ impl Leadership {
                 // It would end by itself; a waiting autoscaler must not pile them up until then.
                 drop(self.store.revoke_lease(lease).await);
                 let error = StateError::from(error);
-                if error.is_conflict() { Ok(false) } else { Err(error) }
+                if error.is_conflict() {
+                    Ok(false)
+                } else {
+                    Err(error)
+                }
             }
         }
     }

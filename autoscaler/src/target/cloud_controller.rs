@@ -128,7 +128,11 @@ impl Target for CloudController {
                     name: app.name,
                     process: process.guid,
                     instances: process.instances,
-                    running: process.process_instances.iter().filter_map(|it| it.running(now)).collect(),
+                    running: process
+                        .process_instances
+                        .iter()
+                        .filter_map(|it| it.running(now))
+                        .collect(),
                     is_started: app.state == "STARTED",
                     is_disabled: label.is_some_and(|value| value.as_deref() == Some("true")),
                 })

@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use super::folder::DataFolder;
 use super::join::{self, Membership};
 use super::{
-    autoscaler, cell, controller, error_text, gate, install_log, interrupted, raise_file_limit, within,
+    autoscaler, cell, controller, error_text, gate, install_log, interrupted, raise_file_limit,
+    within,
 };
 use crate::args::{ServeArgs, ServeRole};
 use crate::context::Context;

@@ -286,9 +286,13 @@ mod tests {
         assert!(!file.exists());
         drop(running);
 
-        let made = back_up(&data, CONTROLLER, &file, &clock, &ids).await.expect("made");
+        let made = back_up(&data, CONTROLLER, &file, &clock, &ids)
+            .await
+            .expect("made");
         assert!(
-            back_up(&data, CONTROLLER, &file, &clock, &ids).await.is_err(),
+            back_up(&data, CONTROLLER, &file, &clock, &ids)
+                .await
+                .is_err(),
             "never overwritten"
         );
         let held = restore(&data, CONTROLLER, &file, false, &clock, &ids).await;
@@ -310,8 +314,6 @@ mod tests {
             .await
             .expect("restored");
         assert_eq!((moved.summary, moved.aside), (made.summary, None));
-        open(&other, CONTROLLER, &clock, &ids)
-            .await
-            .expect("sound");
+        open(&other, CONTROLLER, &clock, &ids).await.expect("sound");
     }
 }

@@ -14,6 +14,7 @@
 )]
 #![allow(clippy::disallowed_macros, reason = "this is a test runner: it prints")]
 
+mod autoscale;
 mod bad_input;
 mod curl;
 mod harness;
@@ -96,6 +97,11 @@ const SHARED: &[(&str, Shared)] = &[
         "the_flash_sale_never_oversells_and_closes_when_its_inventory_dies",
         sample::with_its_inventory,
     ),
+    (
+        "an_app_grows_by_its_rule_under_load_and_shrinks_after_it",
+        autoscale::grows_and_shrinks_under_load,
+    ),
+    ("the_stock_autoscaler_plugin_works", autoscale::stock_plugin),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];
 

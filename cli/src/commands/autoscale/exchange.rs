@@ -27,7 +27,10 @@ pub(super) async fn import(context: &Context, args: &ImportArgs) -> Outcome {
         }
     };
     let path = path(&app, what);
-    space.api.send(Method::PUT, &path, Some(body.into())).await?;
+    space
+        .api
+        .send(Method::PUT, &path, Some(body.into()))
+        .await?;
     if let Some(kept) = rules::of(&space.api, &app).await? {
         for statement in &kept.statements {
             context.terminal.say(statement);
@@ -73,7 +76,9 @@ pub(super) fn read(file: &Path) -> Outcome<String> {
     };
     let size = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
     if size.len() > FILE_MAX_BYTES {
-        return Err(unreadable(format!("it has more than {FILE_MAX_BYTES} bytes")));
+        return Err(unreadable(format!(
+            "it has more than {FILE_MAX_BYTES} bytes"
+        )));
     }
     std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))
 }

@@ -45,9 +45,7 @@ pub(super) async fn add(context: &Context, args: &AddRuleArgs) -> Outcome {
     let body = json!({ "statements": args.rules });
     let rules: Rules = space.api.post(&path(&app, "cfx/rules"), &body).await?;
     if !args.json {
-        context
-            .terminal
-            .say(format!("Rules of app {}:", app.name));
+        context.terminal.say(format!("Rules of app {}:", app.name));
     }
     print(context, &rules, args.json)
 }
@@ -58,9 +56,12 @@ pub(super) async fn remove(context: &Context, args: &RemoveRuleArgs) -> Outcome 
         Some(number) => format!("cfx/rules/{number}"),
         None => "cfx/rules".to_owned(),
     };
-    let answer = space.api.send(Method::DELETE, &path(&app, &what), None);
-    let rules: Rules = serde_json::from_slice(&answer.await?.body).map_err(|error| {
-        Failure::new(format!("the autoscaler's answer cannot be understood: {error}"))
+    let path = path(&app, &what);
+    let answer = space.api.send(Method::DELETE, &path, None).await?;
+    let rules: Rules = serde_json::from_slice(&answer.body).map_err(|error| {
+        Failure::new(format!(
+            "the autoscaler's answer cannot be understood: {error}"
+        ))
     })?;
     if !args.json && rules.statements.is_empty() {
         context
@@ -90,7 +91,10 @@ pub(super) async fn switch(context: &Context, app: &str, enabled: bool) -> Outco
     let (space, app) = find(context, app).await?;
     let body = json!({ "enabled": enabled }).to_string();
     let path = path(&app, "cfx/enabled");
-    space.api.send(Method::PUT, &path, Some(body.into())).await?;
+    space
+        .api
+        .send(Method::PUT, &path, Some(body.into()))
+        .await?;
     context.terminal.ok();
     Ok(())
 }
@@ -99,7 +103,10 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Outcome {
     let (space, app) = find(context, &args.app).await?;
     let body = json!({ "seconds": args.length, "reason": args.reason }).to_string();
     let path = path(&app, "cfx/pause");
-    space.api.send(Method::PUT, &path, Some(body.into())).await?;
+    space
+        .api
+        .send(Method::PUT, &path, Some(body.into()))
+        .await?;
     context.terminal.ok();
     Ok(())
 }
