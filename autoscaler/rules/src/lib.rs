@@ -14,24 +14,31 @@
 
 mod arithmetic;
 pub mod ast;
+pub mod backtest;
 pub mod check;
 mod cooldown;
 pub mod decide;
 pub mod decision;
 mod digest;
 mod evaluate;
+pub mod explain;
 pub mod grammar;
 pub mod parse;
 pub mod policy;
 mod print;
 mod projection;
 pub mod schedule;
+pub mod shape;
+pub mod simulate;
+mod stage;
 pub mod state;
+pub mod timeline;
 pub mod units;
 pub mod window;
 
 pub use decide::decide;
 pub use decision::Decision;
+pub use explain::explain;
 pub use policy::{Policy, PolicyError};
 pub use state::State;
 pub use window::Window;

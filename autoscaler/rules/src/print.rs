@@ -213,7 +213,8 @@ impl Display for Schedule {
             When::Once { start, end } => {
                 let (first, last) = (start.date(), end.date());
                 write!(f, "from {first} {} to ", clock(start.time()))?;
-                if first != last {
+                // Without its date an end is the next reading of that time.
+                if first != last || end <= start {
                     write!(f, "{last} ")?;
                 }
                 write!(f, "{} {zone}", clock(end.time()))?;

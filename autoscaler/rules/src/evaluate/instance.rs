@@ -4,7 +4,7 @@ use super::{Question, Span, seconds};
 use crate::ast::{Comparison, Evidence, Rule, defaults};
 use crate::decision::Cause;
 use crate::units::{Milli, Second};
-use crate::window::{Seat, Track};
+use crate::window::{BLOCK, Seat, Track};
 
 /// Longest hole that is overlooked, in buckets.
 const HOLE_BUCKETS_MAX: u32 = 2;
@@ -68,7 +68,16 @@ impl<'a> Witness<'a> {
     ) -> Result<(), Cause> {
         let stands = question.need.stands();
         let mut coverage = Coverage::default();
-        for bucket in (self.first..span.end).rev() {
+        let mut end = span.end;
+        while end > self.first {
+            let block = end - BLOCK;
+            if block >= self.first && self.track.block_holds(block, of.op, of.threshold) {
+                coverage.note_block();
+                end = block;
+                continue;
+            }
+            end -= 1;
+            let bucket = end;
             match self.track.at(bucket, stands) {
                 Some(value) if !of.op.holds(value, of.threshold) => {
                     return Err(Cause::Value {
@@ -85,7 +94,23 @@ impl<'a> Witness<'a> {
         if self.young {
             return Err(self.too_young(span, question));
         }
+        self.look_before(&mut coverage, span, question);
         coverage.judge(Some(self.index), span)
+    }
+
+    /// A hole that reaches the beginning of the span goes on before it: whoever has never been
+    /// seen before has no evidence of the whole time.
+    fn look_before(&self, coverage: &mut Coverage, span: &Span, question: &Question<'_>) {
+        if self.first > span.first {
+            return;
+        }
+        let mut bucket = span.first - 1;
+        while (1..=HOLE_BUCKETS_MAX).contains(&coverage.hole)
+            && self.track.at(bucket, question.need.stands()).is_none()
+        {
+            coverage.lengthen(bucket);
+            bucket -= 1;
+        }
     }
 
     /// Whether enough of its samples are there.
@@ -95,6 +120,7 @@ impl<'a> Witness<'a> {
             let there = self.value(bucket, question).is_some();
             coverage.note(bucket, there);
         }
+        self.look_before(&mut coverage, span, question);
         coverage.judge(Some(self.index), span)
     }
 
@@ -131,6 +157,15 @@ impl Coverage {
             return;
         }
         self.missing += 1;
+        self.lengthen(bucket);
+    }
+
+    fn note_block(&mut self) {
+        self.present += u32::try_from(BLOCK).unwrap_or(0);
+        self.hole = 0;
+    }
+
+    fn lengthen(&mut self, bucket: i64) {
         self.hole += 1;
         if self.hole > HOLE_BUCKETS_MAX {
             let newest = bucket + i64::from(self.hole) - 1;
