@@ -17,6 +17,8 @@ pub(crate) mod policies;
 pub(crate) mod record;
 pub(crate) mod ring;
 
+use std::collections::BTreeMap;
+
 use cfx_protocol::id::AppGuid;
 use cfx_store::commit::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX, Commit, CommitError, Compare, Op};
 use cfx_store::lease::LeaseError;
@@ -89,15 +91,20 @@ pub(crate) fn put(key: String, value: &impl Serialize) -> Result<Op, StateError>
     }
 }
 
-/// Do all of this, in as few commits as the store's limits allow; each holds only under `fence`.
+/// Do all of this, in as few commits as the store's limits allow; each holds only under `fence`. Of
+/// several operations on one key the last counts.
 pub(crate) async fn commit_all(
     store: &dyn Store,
     ops: Vec<Op>,
     fence: Option<&Compare>,
 ) -> Result<(), StateError> {
+    let mut last: BTreeMap<String, Op> = BTreeMap::new();
+    for op in ops {
+        last.insert(op.key().to_owned(), op);
+    }
     let mut batch = Vec::new();
     let mut bytes = 0;
-    for op in ops {
+    for op in last.into_values() {
         let size = op.key().len() + value_len(&op);
         let full =
             batch.len() == COMMIT_OPS_MAX || bytes + size > COMMIT_BYTES_MAX - COMMIT_SLACK_BYTES;

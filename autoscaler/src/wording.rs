@@ -2,6 +2,7 @@
 
 use cfx_rules::Decision;
 use cfx_rules::decision::{Clamp, Outcome};
+use cfx_rules::explain::explain;
 use cfx_rules::units::Second;
 use jiff::Timestamp;
 
@@ -49,14 +50,9 @@ pub(crate) fn reason(decision: &Decision) -> String {
     format!("{change:+} instance(s) because {because}")
 }
 
-/// The decision in sentences.
-pub(crate) fn explanation(decision: &Decision) -> String {
-    reason(decision)
-}
-
 /// What somebody reads who asks why.
 pub(crate) fn told(record: &DecisionRecord) -> String {
-    let mut text = explanation(&record.decision);
+    let mut text = explain(&record.decision);
     if let Some(not_done) = &record.not_done {
         text.push_str("\nIt was not done: ");
         text.push_str(not_done);

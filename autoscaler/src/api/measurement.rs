@@ -96,7 +96,7 @@ fn named(name: &str) -> (Metric, &'static str) {
         "disk" => (Metric::DiskUsed, "MB"),
         "diskutil" => (Metric::Disk, "%"),
         "throughput" => (Metric::Throughput, "rps"),
-        "responsetime" => (Metric::ResponseTime(Latency::P50), "ms"),
+        "responsetime" => (Metric::ResponseTime(Latency::P90), "ms"),
         other => (Metric::Custom(other.to_owned()), ""),
     }
 }

@@ -204,7 +204,13 @@ async fn bad_input_is_answered_with_what_to_do() {
             "letters",
         ),
         (Method::PUT, "policy", "[1", 400, "cannot be understood"),
-        (Method::PUT, "policy", "{\"instance_min_count\":3}", 400, ""),
+        (
+            Method::PUT,
+            "policy",
+            "{\"instance_min_count\":3}",
+            400,
+            "(root).instance_max_count",
+        ),
         (
             Method::POST,
             "metrics",
@@ -390,4 +396,33 @@ async fn an_app_sends_measurements_with_a_credential_of_its_own() {
     harness.platform.judge(Verdict::Allowed);
     assert_eq!(harness.ask(Method::DELETE, path, "").await.0, 200);
     assert_eq!(send(&text("username"), &text("password")).await, 401);
+}
+
+#[tokio::test]
+async fn a_policy_is_given_back_as_it_came_and_sentences_as_nearly_as_can_be() {
+    let harness = Harness::new().await;
+    let policy = json!({
+        "instance_min_count": 2,
+        "instance_max_count": 9,
+        "scaling_rules": [{
+            "metric_type": "cpuutil", "operator": ">", "threshold": 90,
+            "breach_duration_secs": 3600, "cool_down_secs": 60, "adjustment": "+40%",
+        }],
+    });
+    let path = "/v1/apps/APP/policy";
+    let (status, _) = harness.ask(Method::PUT, path, &policy.to_string()).await;
+    assert_eq!(status, 200);
+    let (_, shown) = harness.ask(Method::GET, path, "").await;
+    assert_eq!(shown, policy);
+    let again = harness.platform.policies().await;
+    let kept = again.get(app(1)).expect("kept");
+    assert!(kept.record.text.contains("avg of CPU >90%"), "{}", kept.record.text);
+    let (_, rules) = harness.ask(Method::GET, "/v1/apps/APP/cfx/rules", "").await;
+    assert_eq!(rules["is_policy"], true);
+
+    harness.add(&[IN]).await;
+    let (status, told) = harness.ask(Method::GET, path, "").await;
+    assert_eq!(status, 409, "all of is more than a policy can say: {told}");
+    assert_eq!(harness.ask(Method::DELETE, path, "").await.0, 200);
+    assert_eq!(harness.ask(Method::GET, path, "").await.0, 404);
 }

@@ -69,7 +69,8 @@ async fn a_rule_acts_when_its_time_is_full_and_again_only_with_new_evidence() {
         "{acts:?}"
     );
     let first = acts[0].0;
-    assert!((20..=24).contains(&first), "{acts:?}");
+    // Nine buckets of ten are enough, and a hole of two is none.
+    assert!((18..=22).contains(&first), "{acts:?}");
     assert!(acts.iter().skip(1).all(|it| it.0 - first >= 30), "{acts:?}");
     let history = ACTS.load::<HistoryEntry>(&*platform.store, app(1)).await;
     let history = history.expect("kept");

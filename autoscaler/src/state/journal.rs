@@ -14,8 +14,10 @@ use super::{SAMPLES, StateError, put, read};
 
 /// Seconds between two batches: what a restart asks log-cache for again.
 pub(crate) const BATCH_S: Second = 10;
-/// Most samples of a batch's part: 28 bytes each at most, so that a part fits a value.
-const PART_SAMPLES_MAX: usize = VALUE_BYTES_MAX / 32;
+/// Room that one sample takes on disk at most, beside its metric's name, bytes.
+const SAMPLE_BYTES_MAX: usize = 56;
+/// What a part may have of these, so that it fits a value.
+const PART_BYTES_MAX: usize = VALUE_BYTES_MAX - 256;
 
 /// One sample of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +76,7 @@ impl Journal {
             return Ok(ops);
         }
         let mut keys = Vec::new();
-        for (number, part) in self.pending.chunks(PART_SAMPLES_MAX).enumerate() {
+        for (number, part) in parts(&self.pending).into_iter().enumerate() {
             let key = format!("{SAMPLES}{app}/{now:012}/{number:03}");
             ops.push(put(key.clone(), &packed(part))?);
             keys.push(key);
@@ -83,6 +85,26 @@ impl Journal {
         self.written.push_back((now, keys));
         Ok(ops)
     }
+}
+
+/// Slices that fit a value each, however long the names of the metrics are.
+fn parts(samples: &[Sample]) -> Vec<&[Sample]> {
+    let mut parts = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, sample) in samples.iter().enumerate() {
+        let name = match &sample.metric {
+            Metric::Custom(name) => name.len(),
+            _ => 0,
+        };
+        let size = SAMPLE_BYTES_MAX + name;
+        if bytes + size > PART_BYTES_MAX {
+            parts.push(&samples[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    parts.push(&samples[from..]);
+    parts
 }
 
 fn second_of(key: &str) -> Option<Second> {
@@ -135,9 +157,9 @@ mod tests {
     fn sample(index: u32, at: Second) -> Sample {
         Sample {
             index,
-            metric: Metric::Cpu,
+            metric: Metric::Custom(format!("{index:0100}")),
             at,
-            value: -999_999_999_999,
+            value: -999_999_999_999_999,
         }
     }
 

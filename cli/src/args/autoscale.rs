@@ -172,26 +172,31 @@ pub(crate) struct DrawingFlags {
 /// Try rules on an imagined load
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The load is in whole instances' worth of work: 4 means that four instances run at 100% CPU.
+The load is in requests a second of the whole app. An instance serves --per-instance of them with
+all of its CPU entitlement; what is beyond that is lost.
 
 Examples:
-  cfx autoscale simulate \"scale 40% if CPU >90% for 1m\" --load flash-sale
-  cfx autoscale simulate \"scale 40% if CPU >90% for 20s, cool down 30s\" --load \"2 for 1m, 2 to 40 over 30s, 40 for 5m\"
-  cfx autoscale simulate --policy policy.json --load ramp --svg ramp.svg")]
+  cfx autoscale simulate \"scale 40% if CPU >90% for 20s cool down 30s\" --load flash-sale
+  cfx autoscale simulate \"scale 40% if CPU >90% for 1m\" --load \"constant 50/s for 5m then spike 50/s to 3000/s for 1m falling over 10m\"
+  cfx autoscale simulate --policy policy.json --load ramp --svg ramp.svg
+  cfx autoscale simulate --policy rules.txt --load @points.csv")]
 pub(crate) struct SimulateArgs {
     #[arg(required_unless_present = "policy", value_name = "RULE")]
     pub(crate) rules: Vec<String>,
     /// Rules from a file: sentences, one a line, or an app-autoscaler policy in JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// flash-sale, ramp, spike, day, or phases such as "2 for 1m, 2 to 40 over 30s"
+    /// flash-sale, ramp, spike, day, a sentence such as "ramp 50/s to 3000/s over 10m", or @FILE
     #[arg(long, value_name = "SHAPE", default_value = "flash-sale")]
     pub(crate) load: String,
+    /// Requests a second that one instance serves
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) per_instance: u32,
     /// Instances at the beginning
-    #[arg(short = 'i', long, value_name = "N", default_value = "2")]
+    #[arg(short = 'i', long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,
     /// Seconds from the decision to a running instance
-    #[arg(long, value_name = "SECONDS", default_value = "2")]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) start_time: u32,
     #[command(flatten)]
     pub(crate) drawing: DrawingFlags,

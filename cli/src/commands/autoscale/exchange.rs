@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cfx_process::durable_file::{self, MODE_PUBLIC};
+use cfx_rules::Policy;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -81,4 +82,12 @@ pub(super) fn read(file: &Path) -> Outcome<String> {
         )));
     }
     std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))
+}
+
+/// What an app-autoscaler policy says.
+pub(super) fn of_policy(text: &str) -> Outcome<Policy> {
+    let imported = cfx_rules::import::import(text, None).map_err(|error| {
+        Failure::new(error.to_string()).next("correct these fields of the policy")
+    })?;
+    Ok(imported.policy)
 }

@@ -1,10 +1,13 @@
 //! `autoscale`: rules that scale apps. One file for what changes rules, one for what asks about
 //! them, one for what tries them out.
 
+mod backtest;
+mod chart;
 mod exchange;
 mod explain;
 mod history;
 mod rules;
+mod simulate;
 
 use cfx_rules::Policy;
 
@@ -24,8 +27,8 @@ pub(crate) async fn autoscale(context: &Context, command: &AutoscaleCommand) -> 
         AutoscaleCommand::Resume(args) => rules::resume(context, &args.app).await,
         AutoscaleCommand::Explain(args) => explain::explain(context, args).await,
         AutoscaleCommand::History(args) => history::history(context, args).await,
-        AutoscaleCommand::Simulate(args) => Err(Failure::new(format!("{args:?}"))),
-        AutoscaleCommand::Backtest(args) => Err(Failure::new(format!("{args:?}"))),
+        AutoscaleCommand::Simulate(args) => simulate::simulate(context, args),
+        AutoscaleCommand::Backtest(args) => backtest::backtest(context, args).await,
         AutoscaleCommand::Import(args) => exchange::import(context, args).await,
         AutoscaleCommand::Export(args) => exchange::export(context, args).await,
     }

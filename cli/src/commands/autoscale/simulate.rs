@@ -1,0 +1,113 @@
+//! `autoscale simulate`: rules on an imagined load. It needs no platform.
+
+use cfx_rules::Policy;
+use cfx_rules::shape::Shape;
+use cfx_rules::simulate::{Capacity, simulate as play};
+use cfx_rules::timeline::Timeline;
+use cfx_rules::units::ONE;
+
+use super::{chart, exchange, parse};
+use crate::args::{DrawingFlags, SimulateArgs};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+
+/// Loads that have a name.
+const SHAPES: [(&str, &str); 4] = [
+    (
+        "flash-sale",
+        "constant 100/s for 2m then ramp 100/s to 300/s over 3m \
+         then spike 300/s to 6000/s for 1m falling over 5m then constant 100/s for 15m",
+    ),
+    (
+        "ramp",
+        "constant 100/s for 2m then ramp 100/s to 3000/s over 10m then constant 3000/s for 5m",
+    ),
+    (
+        "spike",
+        "constant 100/s for 2m then spike 100/s to 3000/s for 2m falling over 1m \
+         then constant 100/s for 15m",
+    ),
+    ("day", "sine 50/s to 2000/s over 1d for 2d"),
+];
+
+pub(super) fn simulate(context: &Context, args: &SimulateArgs) -> Outcome {
+    let policy = policy(args)?;
+    let shape = shape(&args.load)?;
+    let capacity = Capacity {
+        per_instance: i64::from(args.per_instance) * ONE,
+        start_delay_s: args.start_time,
+        instances: args.instances,
+        ..Capacity::default()
+    };
+    let begin = context.clock.now().as_second();
+    let timeline = play(&policy, &shape, &capacity, begin);
+    show(context, &timeline, &args.drawing, &policy)
+}
+
+fn policy(args: &SimulateArgs) -> Outcome<Policy> {
+    let mut text = args.rules.join("\n");
+    if let Some(file) = &args.policy {
+        let more = exchange::read(file)?;
+        if more.trim_start().starts_with('{') {
+            return exchange::of_policy(&more);
+        }
+        text = format!("{text}\n{more}");
+    }
+    parse(&text)
+}
+
+/// A load by its name, in words, or as a file of points.
+fn shape(text: &str) -> Outcome<Shape> {
+    let named = SHAPES.iter().find(|(name, _)| *name == text);
+    let text = named.map_or(text, |(_, words)| words);
+    let parsed = match text.strip_prefix('@') {
+        None => Shape::parse(text),
+        Some(file) => {
+            let points = exchange::read(file.as_ref())?;
+            match points.trim_start().starts_with('[') {
+                true => Shape::from_json(&points),
+                false => Shape::from_csv(&points),
+            }
+        }
+    };
+    parsed.map_err(|error| {
+        let names: Vec<_> = SHAPES.iter().map(|(name, _)| *name).collect();
+        Failure::new(error.to_string()).next(format!(
+            "a load is {}, a sentence such as \"constant 50/s for 5m then spike 50/s to 3000/s \
+             for 1m falling over 10m\", or @FILE of points",
+            names.join(", ")
+        ))
+    })
+}
+
+/// Print, and draw to a file.
+pub(super) fn show(
+    context: &Context,
+    timeline: &Timeline,
+    drawing: &DrawingFlags,
+    policy: &Policy,
+) -> Outcome {
+    if let Some(file) = &drawing.svg {
+        let title = policy.to_string().replace('\n', "; ");
+        std::fs::write(file, chart::svg(timeline, &title)).map_err(|error| {
+            Failure::new(format!("cannot write {}: {error}", file.display()))
+                .next("check that its folder is yours, and that the disk has room")
+        })?;
+    }
+    let terminal = &context.terminal;
+    if drawing.json {
+        return terminal.json(timeline);
+    }
+    for line in chart::lines(timeline) {
+        terminal.say(line);
+    }
+    if let Some((fewest, most)) = timeline.extremes() {
+        terminal.blank();
+        terminal.say(format!(
+            "{fewest} to {most} instances, {} instance hours, {} acts.",
+            timeline.instance_hours(),
+            timeline.acts.len()
+        ));
+    }
+    Ok(())
+}
