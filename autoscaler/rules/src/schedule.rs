@@ -149,3 +149,6 @@ impl Days {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
