@@ -416,7 +416,11 @@ async fn a_policy_is_given_back_as_it_came_and_sentences_as_nearly_as_can_be() {
     assert_eq!(shown, policy);
     let again = harness.platform.policies().await;
     let kept = again.get(app(1)).expect("kept");
-    assert!(kept.record.text.contains("avg of CPU >90%"), "{}", kept.record.text);
+    assert!(
+        kept.record.text.contains("avg of CPU >90%"),
+        "{}",
+        kept.record.text
+    );
     let (_, rules) = harness.ask(Method::GET, "/v1/apps/APP/cfx/rules", "").await;
     assert_eq!(rules["is_policy"], true);
 

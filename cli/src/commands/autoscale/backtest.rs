@@ -76,7 +76,7 @@ pub(super) async fn backtest(context: &Context, args: &BacktestArgs) -> Outcome 
         format_bytes(values as u64 * 16)
     ));
     let timeline = play(&policy, &recording, START_S);
-    simulate::show(context, &timeline, &args.drawing, &policy)
+    simulate::show(context, &timeline, &args.drawing)
 }
 
 #[derive(Debug, Clone, Copy)]

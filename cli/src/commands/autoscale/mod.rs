@@ -2,7 +2,6 @@
 //! them, one for what tries them out.
 
 mod backtest;
-mod chart;
 mod exchange;
 mod explain;
 mod history;

@@ -1,16 +1,19 @@
 //! `autoscale simulate`: rules on an imagined load. It needs no platform.
 
 use cfx_rules::Policy;
+use cfx_rules::draw::{svg, terminal};
 use cfx_rules::shape::Shape;
 use cfx_rules::simulate::{Capacity, simulate as play};
 use cfx_rules::timeline::Timeline;
 use cfx_rules::units::ONE;
 
-use super::{chart, exchange, parse};
+use super::{exchange, parse};
 use crate::args::{DrawingFlags, SimulateArgs};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
+/// Width of a drawing: what every terminal has.
+const COLUMNS: usize = 80;
 /// Loads that have a name.
 const SHAPES: [(&str, &str); 4] = [
     (
@@ -41,7 +44,7 @@ pub(super) fn simulate(context: &Context, args: &SimulateArgs) -> Outcome {
     };
     let begin = context.clock.now().as_second();
     let timeline = play(&policy, &shape, &capacity, begin);
-    show(context, &timeline, &args.drawing, &policy)
+    show(context, &timeline, &args.drawing)
 }
 
 fn policy(args: &SimulateArgs) -> Outcome<Policy> {
@@ -81,29 +84,23 @@ fn shape(text: &str) -> Outcome<Shape> {
 }
 
 /// Print, and draw to a file.
-pub(super) fn show(
-    context: &Context,
-    timeline: &Timeline,
-    drawing: &DrawingFlags,
-    policy: &Policy,
-) -> Outcome {
+pub(super) fn show(context: &Context, timeline: &Timeline, drawing: &DrawingFlags) -> Outcome {
     if let Some(file) = &drawing.svg {
-        let title = policy.to_string().replace('\n', "; ");
-        std::fs::write(file, chart::svg(timeline, &title)).map_err(|error| {
+        std::fs::write(file, svg(timeline)).map_err(|error| {
             Failure::new(format!("cannot write {}: {error}", file.display()))
                 .next("check that its folder is yours, and that the disk has room")
         })?;
     }
-    let terminal = &context.terminal;
+    let printed = &context.terminal;
     if drawing.json {
-        return terminal.json(timeline);
+        return printed.json(timeline);
     }
-    for line in chart::lines(timeline) {
-        terminal.say(line);
+    for line in terminal(timeline, COLUMNS).lines() {
+        printed.say(line);
     }
     if let Some((fewest, most)) = timeline.extremes() {
-        terminal.blank();
-        terminal.say(format!(
+        printed.blank();
+        printed.say(format!(
             "{fewest} to {most} instances, {} instance hours, {} acts.",
             timeline.instance_hours(),
             timeline.acts.len()
