@@ -169,6 +169,16 @@ impl Executor {
         }
     }
 
+    /// The kernel killed a process of this one at its memory limit.
+    pub fn out_of_memory(&self, name: InstanceGuid) {
+        if let Some(standing) = self.shared.standing_of(name) {
+            let shared = self.shared.clone();
+            self.spawn("end for want of memory", async move {
+                standing.run_out_of_memory(&shared).await;
+            });
+        }
+    }
+
     #[must_use]
     pub fn voice(&self, order: &Order) -> Voice {
         self.shared.voice(order)

@@ -5,6 +5,7 @@
 //!                            ^                |
 //!                            +---- news ------+--> health, logs
 //! link::report <--picture-- agent                  logs --> link::ship
+//!                                               metrics --> link::metrics
 //! ```
 //! `plan` decides everything and is pure. A cell that no controller answers runs what it runs and
 //! restarts what crashes; an agent that is killed is replaced by one that takes everything over.
@@ -43,6 +44,7 @@ use cfx_process::shutdown::Shutdown;
 use cfx_process::supervisor::{OnEnd, Supervisor};
 use cfx_process::telemetry::Metrics;
 use cfx_protocol::cell::{Capacity, CellRegistration};
+use cfx_protocol::metrics::CellMetrics;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -151,8 +153,9 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         tools,
         machine,
     };
-    let messages = cell.run_agent(state, restored, picture, &looker);
-    cell.run_link(&messages, &looker);
+    let (shipped, seconds) = mpsc::channel(link::SECONDS_KEPT);
+    let messages = cell.run_agent(state, restored, picture, &looker, shipped);
+    cell.run_link(&messages, &looker, seconds);
     let admin_address = match admin {
         Some(listener) => {
             let address = listener.local_addr().map_err(io("listen for /metrics"))?;
@@ -225,6 +228,7 @@ impl Cell {
         restored: Restored,
         picture: watch::Sender<Arc<Picture>>,
         looker: &watch::Receiver<Arc<Picture>>,
+        seconds: mpsc::Sender<CellMetrics>,
     ) -> mpsc::Sender<Message> {
         let clock = &self.edges.clock;
         let (executor, news) = Executor::new(execute::Parts {
@@ -242,7 +246,9 @@ impl Cell {
             tools: self.tools.clone(),
             executor: executor.clone(),
             every: self.config.timing.sample,
+            cell: self.config.cell,
             messages: messages.clone(),
+            seconds,
         };
         self.spawn("sampler", sampler.run());
         let sweeper = Sweeper {
@@ -268,7 +274,12 @@ impl Cell {
         messages
     }
 
-    fn run_link(&self, messages: &mpsc::Sender<Message>, looker: &watch::Receiver<Arc<Picture>>) {
+    fn run_link(
+        &self,
+        messages: &mpsc::Sender<Message>,
+        looker: &watch::Receiver<Arc<Picture>>,
+        seconds: mpsc::Receiver<CellMetrics>,
+    ) {
         let Edges {
             clock, ids, client, ..
         } = &self.edges;
@@ -302,6 +313,12 @@ impl Cell {
             ids: ids.clone(),
         };
         self.spawn("ship logs", shipper.run());
+        let shipper = link::MetricsShipper {
+            client: client.clone(),
+            seconds,
+            clock: clock.clone(),
+        };
+        self.spawn("ship metrics", shipper.run());
     }
 
     fn registration(&self) -> CellRegistration {

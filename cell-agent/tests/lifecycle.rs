@@ -503,3 +503,27 @@ async fn what_cannot_be_made_is_told_and_tried_again_with_the_same_back_off() {
         "failed starts left something"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_loses_a_process_to_its_memory_limit_ends_as_a_whole() {
+    let stage = Stage::new().await;
+    let agent = stage.agent().await;
+    let controller = &stage.controller;
+    let guid = controller.assign(1, 0, web(SERVER));
+    controller.eventually("it runs", 20, running(guid)).await;
+    *stage.runtime.oom_kills.lock() = 1;
+    let crash = controller
+        .eventually("it crashes", 20, |world| world.crashes.first().cloned())
+        .await;
+    assert!(
+        matches!(crash.reason, CrashReason::OutOfMemory { .. }),
+        "{crash:?}"
+    );
+    assert_eq!(crash.instance, guid.instance(0));
+    let text = "killed at its memory limit";
+    controller.eventually(text, 10, logged("CELL", text)).await;
+    *stage.runtime.oom_kills.lock() = 0;
+    controller.remove(guid);
+    controller.eventually("it is gone", 20, gone(guid)).await;
+    agent.end().await;
+}

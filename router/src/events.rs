@@ -78,6 +78,10 @@ impl Events {
         }
     }
 
+    pub(crate) fn metrics_refused(&self, error: &dyn Display) {
+        tracing::warn!(%error, "a second of metrics was refused and is lost");
+    }
+
     pub(crate) fn ack_failed(&self, error: &dyn Display) {
         tracing::warn!(%error, "the table could not be acknowledged, trying again");
     }

@@ -117,7 +117,8 @@ impl Acknowledged {
     pub fn compose(&mut self, picture: &Picture) -> CellReport {
         self.sequence += 1;
         let is_news = |report: &&InstanceReport| {
-            !self.complete || self.instances.get(&report.assignment) != Some(*report)
+            let known = self.instances.get(&report.assignment);
+            !self.complete || known.is_none_or(|known| !is_same(known, report))
         };
         let here: BTreeSet<_> = picture
             .reports
@@ -167,6 +168,26 @@ impl Acknowledged {
     }
 }
 
+/// What an instance uses changes all the time and travels by itself: see `metrics`.
+fn is_same(before: &InstanceReport, after: &InstanceReport) -> bool {
+    let essence = |it: &InstanceReport| {
+        let InstanceReport {
+            assignment,
+            instance,
+            starts,
+            crashes,
+            address,
+            state: _,
+            usage: _,
+            outcome: _,
+        } = *it;
+        (assignment, instance, starts, crashes, address)
+    };
+    essence(before) == essence(after)
+        && before.state == after.state
+        && before.outcome == after.outcome
+}
+
 #[cfg(test)]
 mod tests {
     use cfx_protocol::instance::InstanceState;
@@ -214,6 +235,26 @@ mod tests {
             1,
             "told until it is taken"
         );
+    }
+
+    #[test]
+    fn what_an_instance_uses_is_no_news() {
+        let mut known = Acknowledged::default();
+        let first = known.compose(&picture(&[1]));
+        known.note(&picture(&[1]), first, TAKEN);
+        let mut busier = picture(&[1]);
+        busier.reports[0].usage = Some(cfx_protocol::actual::Usage {
+            sampled_at: jiff::Timestamp::UNIX_EPOCH,
+            cpu: 0.5,
+            cpu_entitlement: 1.0,
+            memory_bytes: 1,
+            disk_bytes: 1,
+            log_rate_bytes: 0,
+            pids: 1,
+        });
+        assert_eq!(known.compose(&busier).instances.len(), 0);
+        busier.reports[0].crashes = 1;
+        assert_eq!(known.compose(&busier).instances.len(), 1);
     }
 
     #[test]

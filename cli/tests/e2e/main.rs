@@ -21,9 +21,11 @@ mod harness;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod metrics;
 mod processes;
 mod roles;
 mod sample;
+mod stack;
 mod stock_cf;
 mod store;
 
@@ -45,6 +47,10 @@ const SHARED: &[(&str, Shared)] = &[
     (
         "an_app_sees_the_environment_that_cloud_foundry_promises",
         lifecycle::sees_its_environment,
+    ),
+    (
+        "what_an_app_uses_and_answers_is_queried_within_seconds",
+        metrics::queried_within_seconds,
     ),
     (
         "a_stopped_app_is_unknown_to_the_router_and_comes_back",
@@ -121,6 +127,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "a_damaged_store_is_refused_and_its_backup_brings_every_app_back",
         store::damaged_and_restored,
+    ),
+    (
+        "an_app_is_staged_and_runs_in_a_stack_that_a_cell_brings",
+        stack::brought_by_a_cell,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -13,7 +13,6 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::spec::{LABEL_CELL, LABEL_INSTANCE, container_name, own_labels};
 use super::{Docker, call, layer, spec};
-use crate::runtime::cgroup::Groups;
 use crate::runtime::{
     Container, ContainerName, ExitRecord, Reservation, RootFs, RuntimeError, Signal, etc,
 };
@@ -45,8 +44,9 @@ impl Docker {
         }
         let about = self.inspect(reservation.name).await?;
         let container = container(reservation.name, &about);
-        if let Some(groups) = container.pid.map(Groups::of).and_then(Result::ok) {
-            self.groups.lock().insert(reservation.name, groups);
+        if let Some(pid) = container.pid {
+            // Whoever has ended by now is noticed by its end.
+            drop(self.open_counters(reservation.name, pid));
         }
         Ok(container)
     }

@@ -25,7 +25,7 @@ use cfx_protocol::id::CellGuid;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::cgroup::Groups;
+use super::cgroup::{Counters, Groups};
 use super::{
     Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
     Sample, Signal,
@@ -56,7 +56,7 @@ pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
     host_stack: OnceCell<host_stack::HostStack>,
-    groups: Mutex<HashMap<ContainerName, Groups>>,
+    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -78,21 +78,27 @@ impl Docker {
             config,
             engine,
             host_stack: OnceCell::new(),
-            groups: Mutex::default(),
+            counters: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
     }
 
-    /// The counters' place, found once for each container.
-    async fn groups(&self, name: ContainerName) -> Result<Groups, RuntimeError> {
-        if let Some(groups) = self.groups.lock().get(&name) {
-            return Ok(groups.clone());
+    /// The counters, found once for each container.
+    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
+        if let Some(counters) = self.counters.lock().get(&name) {
+            return Ok(counters.clone());
         }
         let pid = self.pid(name).await?;
-        let groups = pid.map(Groups::of).and_then(Result::ok);
-        let groups = groups.ok_or(RuntimeError::NoContainer(name))?;
-        self.groups.lock().insert(name, groups.clone());
-        Ok(groups)
+        pid.and_then(|pid| self.open_counters(name, pid))
+            .ok_or(RuntimeError::NoContainer(name))
+    }
+
+    /// None when its process has ended.
+    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
+        let counters = Groups::of(pid).and_then(|groups| groups.open());
+        let counters = Arc::new(counters.ok()?);
+        self.counters.lock().insert(name, counters.clone());
+        Some(counters)
     }
 }
 
@@ -141,11 +147,11 @@ impl Runtime for Docker {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let groups = self.groups(name).await?;
-        groups.sample().map_err(|_| {
+        let counters = self.counters(name).await?;
+        counters.sample().map_err(|_| {
             // Ended: its groups are gone. Another start has another name, but the same name may
             // have been reserved anew after a release.
-            self.groups.lock().remove(&name);
+            self.counters.lock().remove(&name);
             RuntimeError::NoContainer(name)
         })
     }
@@ -155,7 +161,7 @@ impl Runtime for Docker {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.groups.lock().remove(&name);
+        self.counters.lock().remove(&name);
         self.remove(name).await
     }
 
