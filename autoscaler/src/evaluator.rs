@@ -327,7 +327,7 @@ impl Evaluator {
                 after,
                 until: now,
             });
-            question.apps.push(watched.app);
+            question.apps.push((watched.app, watched.size()));
             question.metrics.extend(series);
         }
         let questions: Vec<_> = groups.into_values().collect();

@@ -233,7 +233,7 @@ impl Source for Scripted {
         let mut script = self.script.lock();
         script.questions += 1;
         let mut found = Vec::new();
-        for app in &question.apps {
+        for (app, _) in &question.apps {
             let Some(workload) = script.apps.get(app) else {
                 continue;
             };

@@ -18,7 +18,8 @@ pub use log_cache::LogCache;
 /// What to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    pub apps: Vec<AppGuid>,
+    /// Each with its number of instances, by which large answers are cut into pieces.
+    pub apps: Vec<(AppGuid, u32)>,
     /// Names of series, such as `cpu_entitlement`.
     pub metrics: BTreeSet<String>,
     /// Samples after the first and up to the second.

@@ -27,6 +27,8 @@ const AGGREGATE_S: Second = 40;
 /// What is shown when nobody says from when, and the longest range, seconds.
 const RANGE_DEFAULT_S: Second = 3_600;
 const RANGE_MAX_S: Second = 86_400;
+/// How many instances an answer is cut for; nobody looks at more at a time.
+const INSTANCES_ASSUMED: u32 = 100;
 const NS: i64 = 1_000_000_000;
 /// Measurements in one request of an app.
 const METRICS_MAX: usize = 100;
@@ -109,7 +111,7 @@ async fn measured(
     until: Second,
 ) -> Result<Vec<(Second, Milli)>, ApiError> {
     let question = Question {
-        apps: vec![call.app],
+        apps: vec![(call.app, INSTANCES_ASSUMED)],
         metrics: names([metric].into_iter()),
         after: after - recipe.looks_back_s(),
         until,

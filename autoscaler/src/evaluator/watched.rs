@@ -109,6 +109,11 @@ impl Watched {
         self.fresh_until.min(now) - OVERLAP_S - self.looks_back_s()
     }
 
+    /// Instances that are wanted.
+    pub(super) fn size(&self) -> u32 {
+        self.window.size()
+    }
+
     /// Memory of the samples, bytes.
     pub(super) fn bytes(&self) -> usize {
         self.window.bytes()

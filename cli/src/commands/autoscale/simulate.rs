@@ -108,3 +108,36 @@ pub(super) fn show(context: &Context, timeline: &Timeline, drawing: &DrawingFlag
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_load_can_be_played() {
+        for (name, _) in SHAPES {
+            assert!(shape(name).expect(name).seconds() > 600, "{name}");
+        }
+        let failure = shape("constant fast").expect_err("no rate");
+        let next = failure.next_step().expect("a next step");
+        assert!(
+            next.contains("flash-sale") && next.contains("@FILE"),
+            "{next}"
+        );
+    }
+
+    #[test]
+    fn points_come_from_files_of_both_kinds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in [
+            ("a.csv", "second,rate\n0,10\n60,20\n"),
+            ("a.json", "[[0,10],[60,20]]"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            let load = shape(&format!("@{}", path.display())).expect(name);
+            assert_eq!(load.seconds(), 60, "{name}");
+        }
+        assert!(shape("@/nowhere/at/all").is_err());
+    }
+}
