@@ -153,6 +153,7 @@ impl Evaluator {
         self.latest.leads(self.leadership.fence().is_some());
         let Some(fence) = self.leadership.fence().cloned() else {
             self.apps.clear();
+            self.latest.replace(std::iter::empty());
             return Ok(Tick::Following);
         };
         if taken {
@@ -164,6 +165,7 @@ impl Evaluator {
         let policies = self.policies.enabled();
         self.part(&policies, &fence, now).await?;
         if policies.is_empty() {
+            self.latest.replace(std::iter::empty());
             return Ok(Tick::Idle);
         }
         let guids: Vec<_> = policies.iter().map(|(app, _)| *app).collect();

@@ -273,10 +273,12 @@ async fn paused_rules_watch_and_wait_and_removed_ones_leave_nothing() {
         "the evidence was gathered meanwhile"
     );
 
+    assert!(one.latest.of(app(1)).is_some());
     let removed = one.policies.change(app(1), |_| Ok::<_, String>(None)).await;
     removed.expect("removed");
     platform.second(Some(CALM));
     assert_eq!(tick(&mut one).await, Tick::Idle);
+    assert_eq!(one.latest.of(app(1)), None, "nor in memory");
     for prefix in OF_RULES {
         let left = platform.store.load(&key(prefix, app(1))).await;
         assert_eq!(left.expect("loads").entries, [], "{prefix}");

@@ -16,9 +16,9 @@ use crate::harness::{PASSWORD, Platform, probe_app, text, wait};
 const OUT: &str = "scale 40% if CPU >90% for 20s cool down 10s warm up 5s";
 const IN: &str = "scale in 50% if CPU <20% for 15s cool down 10s warm up 5s";
 const LIMITS: &str = "between 5 and 10 instances";
-/// An instance of 64 MB is entitled to a twentieth of a core: this is more than twice what five of
+/// An instance of 64 MB is entitled to a twentieth of a core: this is three times what five of
 /// them need to be above 90 %, second by second.
-const REQUESTS_A_SECOND: u32 = 24;
+const REQUESTS_A_SECOND: u32 = 32;
 const BURN_MS: u32 = 25;
 /// Longest from one act to the next: evidence of 20 s, cool-down, a slow machine.
 const ACT_DEADLINE: Duration = Duration::from_secs(120);

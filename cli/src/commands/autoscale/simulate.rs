@@ -101,12 +101,22 @@ pub(super) fn show(context: &Context, timeline: &Timeline, drawing: &DrawingFlag
     if let Some((fewest, most)) = timeline.extremes() {
         printed.blank();
         printed.say(format!(
-            "{fewest} to {most} instances, {} instance hours, {} acts.",
-            timeline.instance_hours(),
+            "{fewest} to {most} instances, {}, {} acts.",
+            paid(timeline),
             timeline.acts.len()
         ));
     }
     Ok(())
+}
+
+/// Instances by time: in hours, or minutes of short plays.
+fn paid(timeline: &Timeline) -> String {
+    let seconds = timeline.points.iter().map(|point| u64::from(point.wanted));
+    let minutes = seconds.sum::<u64>() * u64::from(timeline.step_s) / 60;
+    match timeline.instance_hours() {
+        0..=9 => format!("{minutes} instance minutes"),
+        hours => format!("{hours} instance hours"),
+    }
 }
 
 #[cfg(test)]
