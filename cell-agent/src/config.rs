@@ -13,7 +13,9 @@ use crate::plan::BackOff;
 /// Instances at once when nothing else is said: Diego's number for one cell.
 pub const SLOTS_DEFAULT: u32 = 250;
 /// Largest overcommit factor that is not a typing error.
-const OVERCOMMIT_MAX: f64 = 64.0;
+pub const OVERCOMMIT_MAX: f64 = 64.0;
+/// Smallest factor that still leaves a cell of use.
+pub const OVERCOMMIT_MIN: f64 = 0.1;
 /// Room for unpacked droplets when nothing else is said, bytes.
 const DROPLET_CACHE_DEFAULT_BYTES: u64 = 10 << 30;
 /// CPU for reading log floods when nothing else is said, thousandths of a core.
@@ -50,8 +52,10 @@ pub struct CapacityConfig {
     pub disk_mb: Option<u64>,
     pub cpu_millicores: Option<u32>,
     pub slots: u32,
-    /// Memory and disk are offered this many times.
-    pub overcommit: f64,
+    /// Memory is offered this many times: apps rarely use what they may.
+    pub overcommit_memory: f64,
+    /// The same for disk.
+    pub overcommit_disk: f64,
 }
 
 impl Default for CapacityConfig {
@@ -61,7 +65,8 @@ impl Default for CapacityConfig {
             disk_mb: None,
             cpu_millicores: None,
             slots: SLOTS_DEFAULT,
-            overcommit: 1.0,
+            overcommit_memory: 1.0,
+            overcommit_disk: 1.0,
         }
     }
 }
@@ -130,7 +135,10 @@ pub struct Raw {
     pub disk: Option<String>,
     pub cores: Option<f64>,
     pub slots: Option<u32>,
+    /// Of memory and disk, unless one of them has its own.
     pub overcommit: Option<f64>,
+    pub overcommit_memory: Option<f64>,
+    pub overcommit_disk: Option<f64>,
     pub starts: Option<u32>,
     pub droplet_cache: Option<String>,
     /// Of one core.
@@ -169,17 +177,14 @@ impl Raw {
                 return Err(Invalid::Empty { field });
             }
         }
+        let both = Some(factor("overcommit", self.overcommit)?);
         let capacity = CapacityConfig {
             memory_mb: mebibytes("memory", self.memory.as_deref())?,
             disk_mb: mebibytes("disk", self.disk.as_deref())?,
             cpu_millicores: millicores("cores", self.cores, 1_024.0)?,
             slots: self.slots.unwrap_or(SLOTS_DEFAULT),
-            overcommit: in_range(
-                "overcommit",
-                self.overcommit.unwrap_or(1.0),
-                0.1,
-                OVERCOMMIT_MAX,
-            )?,
+            overcommit_memory: factor("overcommit_memory", self.overcommit_memory.or(both))?,
+            overcommit_disk: factor("overcommit_disk", self.overcommit_disk.or(both))?,
         };
         let defaults = Config::new(cell, self.name, self.data);
         Ok(Config {
@@ -197,6 +202,11 @@ impl Raw {
             ..defaults
         })
     }
+}
+
+fn factor(field: &'static str, factor: Option<f64>) -> Result<f64, Invalid> {
+    let factor = factor.unwrap_or(1.0);
+    in_range(field, factor, OVERCOMMIT_MIN, OVERCOMMIT_MAX)
 }
 
 fn amount(field: &'static str, text: Option<&str>) -> Result<Option<u64>, Invalid> {
@@ -252,6 +262,16 @@ mod tests {
         assert_eq!(config.capacity.cpu_millicores, Some(1_500));
         assert_eq!(config.log_cpu_millicores, 500);
         assert_eq!(config.capacity.slots, SLOTS_DEFAULT);
+        let config = raw("overcommit: 2\novercommit_disk: 3\n")
+            .check(CellGuid::NIL)
+            .expect("valid");
+        assert_eq!(
+            (
+                config.capacity.overcommit_memory,
+                config.capacity.overcommit_disk
+            ),
+            (2.0, 3.0)
+        );
     }
 
     #[test]
@@ -260,6 +280,8 @@ mod tests {
             ("memory: lots", "cell.memory"),
             ("overcommit: 0", "cell.overcommit"),
             ("overcommit: .nan", "cell.overcommit"),
+            ("overcommit_memory: 65", "cell.overcommit_memory"),
+            ("overcommit_disk: 0", "cell.overcommit_disk"),
             ("cores: -1", "cell.cores"),
             ("zone: ' '", "cell.zone"),
         ] {

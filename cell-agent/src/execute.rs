@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timing;
 use crate::events::Events;
 use crate::health::Finding;
+use crate::health::crowd::Crowd;
 use crate::hooks::{self, Order, Tools};
 use crate::logs::budget::Budget;
 use crate::logs::{Outbox, Voice};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) supervisor: Supervisor,
     pub(crate) starts: FairGate,
+    /// All that were armed and are not healthy yet.
+    pub(crate) crowd: Crowd,
     news: mpsc::UnboundedSender<Told>,
     standing: Mutex<BTreeMap<InstanceGuid, Arc<Standing>>>,
     preparing: Mutex<BTreeMap<AssignmentGuid, CancellationToken>>,
@@ -102,6 +105,7 @@ impl Executor {
             budget: parts.budget,
             supervisor: parts.supervisor,
             starts,
+            crowd: Crowd::default(),
             news,
             standing: Mutex::default(),
             preparing: Mutex::default(),

@@ -46,7 +46,7 @@ fn a_flash_sale_is_survived_and_tidied_up() {
      470 s: Scaled out from 3 to 5: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`); 4.2 makes 5.
      540 s: Scaled out from 5 to 20: the schedule `from 2026-11-27 20:09 to 20:12 UTC keep 20 to 60`, which has just begun, keeps 20 to 60 instances.
      601 s: Scaled out from 20 to 40: rule 2 holds (`scale to 40 if throughput >90/s for 2s cool down 0s`).
-     638 s: Scaled out from 40 to 56: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`).
+     611 s: Scaled out from 40 to 56: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`).
      866 s: Scaled in from 56 to 39: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 39.2 makes 39.
      926 s: Scaled in from 39 to 27: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 27.3 makes 27.
      986 s: Scaled in from 27 to 18: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 18.9 makes 18.
@@ -80,8 +80,8 @@ fn the_terminal_shows_load_instances_and_acts() {
                                     █████████████▄
              ▁▁▁▁▁▁▁▁▁▁▁▁▁▂▂▂▂▃▃▃▄▄▄███████████████▅▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
     instances
-          56                          ██████████
-                                    ▂▂██████████▁▁
+          56                         ███████████
+                                    ▂███████████▁▁
                                     ██████████████
                                   ▁▁██████████████▇▇▇
                                   ███████████████████▇▇▂▂
@@ -91,7 +91,7 @@ fn the_terminal_shows_load_instances_and_acts() {
     2026-11-27 20:07:50  Scaled out from 3 to 5: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`); 4.2 makes 5.
     2026-11-27 20:09:00  Scaled out from 5 to 20: the schedule `from 2026-11-27 20:09 to 20:12 UTC keep 20 to 60`, which has just begun, keeps 20 to 60 instances.
     2026-11-27 20:10:01  Scaled out from 20 to 40: rule 2 holds (`scale to 40 if throughput >90/s for 2s cool down 0s`).
-    2026-11-27 20:10:38  Scaled out from 40 to 56: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`).
+    2026-11-27 20:10:11  Scaled out from 40 to 56: rule 1 holds (`scale 40% if CPU >70% for 5s cool down 10s`).
     2026-11-27 20:14:26  Scaled in from 56 to 39: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 39.2 makes 39.
     2026-11-27 20:15:26  Scaled in from 39 to 27: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 27.3 makes 27.
     2026-11-27 20:16:26  Scaled in from 27 to 18: rule 3 holds (`scale in 30% if CPU <30% for 1m cool down 1m`); 18.9 makes 18.

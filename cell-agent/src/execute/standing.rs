@@ -307,6 +307,7 @@ impl Standing {
             readiness.clone(),
             address,
             &self.made.ports,
+            shared.crowd.clone(),
             clock,
         );
         match state {

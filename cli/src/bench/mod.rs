@@ -3,12 +3,19 @@
 //! The subjects run as processes of their own (this same binary), so that what they cost can be
 //! read from the kernel and nothing else is counted.
 
+mod answers;
 mod backend;
 mod child;
+mod cost;
+mod floor;
 mod idle;
+mod lab;
 mod load;
+mod phases;
 mod push;
 mod router;
+mod start;
+mod warm;
 
 use serde::Serialize;
 
@@ -20,6 +27,8 @@ use crate::output::Table;
 pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
     match args.what {
         BenchCommand::Push(args) => push::bench(context, &args).await,
+        BenchCommand::Start(args) => Box::pin(start::bench(context, &args)).await,
+        BenchCommand::Warm(args) => Box::pin(warm::bench(context, &args)).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
         BenchCommand::Bare => idle::bare(context).await,

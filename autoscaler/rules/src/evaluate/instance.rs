@@ -9,6 +9,10 @@ use crate::window::{BLOCK, Seat, Track};
 /// Longest hole that is overlooked, in buckets.
 const HOLE_BUCKETS_MAX: u32 = 2;
 
+/// A start so soon after the index was added is its first one, or a first one that took several
+/// tries, in seconds: an image may have to come first.
+const FIRST_START_S: Second = 300;
+
 /// An instance that has something to say about at least one bucket of the span.
 pub(super) struct Witness<'a> {
     index: u32,
@@ -44,8 +48,8 @@ impl<'a> Witness<'a> {
         }
         let eligible = ceiling(from, span.width_s);
         let young = eligible > span.first;
-        let added = || question.view.state.born(index) > Some(span.begin_s());
-        let forgiven = young && (rule.after_restart == Evidence::Carry || added());
+        let forgiven =
+            young && (rule.after_restart == Evidence::Carry || added(index, seat, span, question));
         if forgiven && eligible >= span.end {
             return None;
         }
@@ -137,6 +141,19 @@ impl<'a> Witness<'a> {
             needs_s: question.need.span_s(),
         }
     }
+}
+
+/// Whether the index is new: it was added within the span, or this is its first start. A new
+/// instance says nothing about the time before it had warmed up; one that started again must
+/// testify to the whole span.
+fn added(index: u32, seat: &Seat, span: &Span, question: &Question<'_>) -> bool {
+    let Some(born) = question.view.state.born(index) else {
+        return false;
+    };
+    let first_start = seat
+        .since
+        .is_some_and(|since| since <= born + FIRST_START_S);
+    born > span.begin_s() || first_start
 }
 
 /// Which buckets are there, from the newest to the oldest.
