@@ -12,6 +12,9 @@ const PERCENT: i128 = 100;
 /// Over how many seconds crashes are counted.
 const CRASHES_OVER_S: Second = 60;
 
+/// Samples of one thing: second and value.
+pub(crate) type Points = Vec<(Second, Milli)>;
+
 /// How a metric comes out of series of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recipe {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use cfx_protocol::id::AppGuid;
 use cfx_rules::ast::{Metric, Range};
 use cfx_rules::decision::{Outcome, Verdict, WhyNot};
-use cfx_rules::units::{Milli, Second};
+use cfx_rules::units::Second;
 use cfx_rules::{Decision, State, Window, decide};
 use cfx_store::commit::Op;
 use cfx_store::store::Entry;
 
-use crate::measure::{self, recipe};
+use crate::measure::{self, Points, recipe};
 use crate::source::Series;
 use crate::state::journal::{Journal, Sample};
 use crate::state::policies::Known;
@@ -136,7 +136,7 @@ impl Watched {
 
     /// What the platform measured up to `now`.
     pub(super) fn measure(&mut self, series: &[&Series], now: Second) {
-        let mut instances: BTreeMap<u32, HashMap<&str, Vec<(Second, Milli)>>> = BTreeMap::new();
+        let mut instances: BTreeMap<u32, HashMap<&str, Points>> = BTreeMap::new();
         for one in series {
             let named = instances.entry(one.index).or_default();
             named.entry(&one.metric).or_default().extend(&one.points);

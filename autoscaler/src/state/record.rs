@@ -1,10 +1,12 @@
 //! The durable records.
 
 use cfx_rules::state::Pause;
-use cfx_rules::units::{Milli, Second};
+use cfx_rules::units::Second;
 use cfx_rules::{Decision, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::measure::Points;
 
 /// An app's rules, as somebody gave them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,5 +101,5 @@ pub(crate) struct DecisionRecord {
 pub(crate) struct SampleBatch {
     /// Metric's number in `metrics`, instance index, and second and value in pairs.
     pub(crate) metrics: Vec<cfx_rules::ast::Metric>,
-    pub(crate) rows: Vec<(u16, u32, Vec<(Second, Milli)>)>,
+    pub(crate) rows: Vec<(u16, u32, Points)>,
 }
