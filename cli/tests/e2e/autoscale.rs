@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::curl;
-use crate::harness::{PASSWORD, Platform, probe_app, text, wait};
+use crate::harness::{PASSWORD, Platform, cfx_binary, free_port, probe_app, text, wait};
 
 const OUT: &str = "scale 40% if CPU >90% for 20s cool down 10s warm up 5s";
 const IN: &str = "scale in 50% if CPU <20% for 15s cool down 10s warm up 5s";
@@ -295,4 +295,47 @@ pub fn stock_plugin(platform: &Platform) {
     assert!(refused.contains("Invalid policy definition"), "{refused}");
     ok(platform, &["detach-autoscaling-policy", "plugged"]);
     platform.ok_at(&home, &["delete", "plugged", "-f", "-r"]);
+}
+
+/// `cfx serve autoscaler` beside a platform: it signs in with the secret of a file.
+pub fn served_alone(platform: &Platform) {
+    let (listen, admin) = (free_port(), free_port());
+    let data = platform.path("served-autoscaler");
+    let file = platform.path("autoscaler.yml");
+    let config = |secret: &str| {
+        format!(
+            "data: {}\napi: http://127.0.0.1:{}\nsecret-file: {secret}\n\
+             listen: 127.0.0.1:{listen}\nadmin: 127.0.0.1:{admin}\n",
+            data.display(),
+            platform.api,
+        )
+    };
+    let path = file.display().to_string();
+    fs::write(&file, config("/nowhere/secret")).expect("written");
+    let refused = text(&platform.cfx(&["serve", "autoscaler", "--config", &path]));
+    assert!(refused.contains("cannot read /nowhere/secret"), "{refused}");
+
+    let secret = platform.path("data").join("autoscaler-secret");
+    fs::write(&file, config(&secret.display().to_string())).expect("written");
+    let mut child = Command::new(cfx_binary())
+        .args(["serve", "autoscaler", "--config", &path])
+        .env("CFX_HOME", platform.path("home"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("cfx starts");
+    let answers = |port: u16, path: &str| {
+        wait(Duration::from_secs(20), || {
+            let answer = curl::get(port, "localhost", path, &[]).ok();
+            answer.filter(|answer| answer.status == 200)
+        })
+    };
+    let info = answers(listen, "/v1/info");
+    let metrics = answers(admin, "/metrics");
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    assert!(info.expect("it serves").body.contains("cfx-autoscaler"));
+    let metrics = metrics.expect("it tells its numbers").body;
+    assert!(metrics.contains("cfx_autoscaler_leading"), "{metrics}");
 }

@@ -107,6 +107,10 @@ const SHARED: &[(&str, Shared)] = &[
         "an_app_grows_by_its_rule_under_load_and_shrinks_after_it",
         autoscale::grows_and_shrinks_under_load,
     ),
+    (
+        "an_autoscaler_runs_as_a_process_of_its_own",
+        autoscale::served_alone,
+    ),
     ("the_stock_autoscaler_plugin_works", autoscale::stock_plugin),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];
