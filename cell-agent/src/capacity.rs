@@ -5,6 +5,7 @@ use std::path::Path;
 use cfx_protocol::cell::{Capacity, CellUsage};
 
 use crate::config::{CapacityConfig, Config};
+use crate::warm::MEMBER_MB;
 
 /// Starts at once for each core, unless configured.
 const STARTS_PER_CORE: u32 = 2;
@@ -42,9 +43,14 @@ pub fn offered(machine: Machine, config: &Config) -> Capacity {
         overcommit_memory,
         overcommit_disk,
     } = config.capacity;
+    // What is made ahead is there before anything is placed.
+    let ahead_mb = (config.warm as u64).saturating_mul(MEMBER_MB);
+    let memory_mb = memory_mb
+        .unwrap_or(machine.memory_mb)
+        .saturating_sub(ahead_mb);
     let starts = machine.cores.saturating_mul(STARTS_PER_CORE);
     Capacity {
-        memory_mb: times(memory_mb.unwrap_or(machine.memory_mb), overcommit_memory),
+        memory_mb: times(memory_mb, overcommit_memory),
         disk_mb: times(disk_mb.unwrap_or(machine.disk_mb), overcommit_disk),
         slots,
         cpu_millicores: cpu_millicores.unwrap_or_else(|| machine.cores.saturating_mul(1_000)),
@@ -115,6 +121,8 @@ mod tests {
             (offer.memory_mb, offer.disk_mb, offer.starts),
             (2_500, 200, 1)
         );
+        config.warm = 100;
+        assert_eq!(offered(MACHINE, &config).memory_mb, 1_500);
     }
 
     #[test]

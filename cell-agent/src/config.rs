@@ -8,6 +8,7 @@ use cfx_protocol::id::CellGuid;
 use cfx_protocol::quantity::parse_bytes;
 use serde::Deserialize;
 
+use crate::hooks::ground::Ready;
 use crate::plan::BackOff;
 
 /// Instances at once when nothing else is said: Diego's number for one cell.
@@ -20,6 +21,14 @@ pub const OVERCOMMIT_MIN: f64 = 0.1;
 const DROPLET_CACHE_DEFAULT_BYTES: u64 = 10 << 30;
 /// CPU for reading log floods when nothing else is said, thousandths of a core.
 const LOG_CPU_DEFAULT_MILLICORES: u32 = 250;
+
+/// Most instances made ahead: as many as have addresses beside those that run.
+pub const WARM_MAX: usize = 1_000;
+/// Volumes and networks made ahead when nothing else is said: as many as start while the next are
+/// being made.
+const READY_DEFAULT: usize = 8;
+/// Most of them: each volume has a loop device, and each network an address.
+const READY_MAX: usize = 1_000;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -35,6 +44,10 @@ pub struct Config {
     pub capacity: CapacityConfig,
     /// Starts at once; none: twice the cores.
     pub starts: Option<u32>,
+    /// Instances made ahead, whose first process waits.
+    pub warm: usize,
+    /// Volumes and network namespaces made ahead.
+    pub ready: Ready,
     pub droplet_cache_bytes: u64,
     /// CPU for reading logs, thousandths of a core; past it the writers wait.
     pub log_cpu_millicores: u32,
@@ -107,6 +120,11 @@ impl Config {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             capacity: CapacityConfig::default(),
             starts: None,
+            warm: 0,
+            ready: Ready {
+                volumes: READY_DEFAULT,
+                networks: READY_DEFAULT,
+            },
             droplet_cache_bytes: DROPLET_CACHE_DEFAULT_BYTES,
             log_cpu_millicores: LOG_CPU_DEFAULT_MILLICORES,
             admin: None,
@@ -140,6 +158,10 @@ pub struct Raw {
     pub overcommit_memory: Option<f64>,
     pub overcommit_disk: Option<f64>,
     pub starts: Option<u32>,
+    /// Instances made ahead; each takes 4 MiB of the memory that the cell offers.
+    pub warm: Option<usize>,
+    /// Volumes and network namespaces made ahead.
+    pub ready: Option<usize>,
     pub droplet_cache: Option<String>,
     /// Of one core.
     pub log_cpu: Option<f64>,
@@ -193,6 +215,11 @@ impl Raw {
             address: self.address,
             capacity,
             starts: self.starts,
+            warm: count("warm", self.warm, WARM_MAX)?.unwrap_or(defaults.warm),
+            ready: count("ready", self.ready, READY_MAX)?.map_or(defaults.ready, |count| Ready {
+                volumes: count,
+                networks: count,
+            }),
             droplet_cache_bytes: amount("droplet_cache", self.droplet_cache.as_deref())?
                 .unwrap_or(defaults.droplet_cache_bytes),
             log_cpu_millicores: millicores("log_cpu", self.log_cpu, 64.0)?
@@ -232,6 +259,17 @@ fn millicores(field: &'static str, cores: Option<f64>, most: f64) -> Result<Opti
     Ok(Some((cores * 1_000.0) as u32))
 }
 
+fn count(field: &'static str, count: Option<usize>, most: usize) -> Result<Option<usize>, Invalid> {
+    match count {
+        Some(count) if count > most => Err(Invalid::OutOfRange {
+            field,
+            least: "0".to_owned(),
+            most: most.to_string(),
+        }),
+        other => Ok(other),
+    }
+}
+
 fn in_range(field: &'static str, value: f64, least: f64, most: f64) -> Result<f64, Invalid> {
     // Written so that NaN fails too.
     if value >= least && value <= most {
@@ -262,6 +300,7 @@ mod tests {
         assert_eq!(config.capacity.cpu_millicores, Some(1_500));
         assert_eq!(config.log_cpu_millicores, 500);
         assert_eq!(config.capacity.slots, SLOTS_DEFAULT);
+        assert_eq!((config.warm, config.ready.volumes), (0, READY_DEFAULT));
         let config = raw("overcommit: 2\novercommit_disk: 3\n")
             .check(CellGuid::NIL)
             .expect("valid");
@@ -284,6 +323,7 @@ mod tests {
             ("overcommit_disk: 0", "cell.overcommit_disk"),
             ("cores: -1", "cell.cores"),
             ("zone: ' '", "cell.zone"),
+            ("warm: 1001", "cell.warm"),
         ] {
             let error = raw(text).check(CellGuid::NIL).expect_err(text).to_string();
             assert!(error.starts_with(field), "{error}");

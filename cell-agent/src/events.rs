@@ -31,6 +31,7 @@ pub struct Events {
     prepared_in_seconds: Histogram,
     instances: Gauge,
     running: Gauge,
+    warm: Gauge,
     usage_cores: Gauge<f64, AtomicU64>,
 }
 
@@ -98,6 +99,7 @@ impl Events {
                 "Assignments of which something is here",
             ),
             running: gauge("cfx_cell_instances_running", "Instances that run"),
+            warm: gauge("cfx_cell_warm", "Instances that were made ahead and wait"),
             usage_cores,
         }
     }
@@ -163,6 +165,10 @@ impl Events {
             what,
             "the cell's state is damaged: what runs goes on, and the rest comes back from the controller"
         );
+    }
+
+    pub fn warm(&self, ready: usize) {
+        self.warm.set(i64::try_from(ready).unwrap_or(i64::MAX));
     }
 
     pub fn swept(&self, name: InstanceGuid) {

@@ -156,6 +156,12 @@ impl Executor {
         prepare::adopt(self.shared.clone(), order, state.clone()).await;
     }
 
+    /// What all starts pass.
+    #[must_use]
+    pub fn gate(&self) -> FairGate {
+        self.shared.starts.clone()
+    }
+
     /// The live side of all instances.
     #[must_use]
     pub fn standing(&self) -> Vec<Arc<Standing>> {

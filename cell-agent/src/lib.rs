@@ -31,6 +31,7 @@ pub mod slot;
 pub mod staging;
 pub mod state_file;
 pub mod volume;
+pub mod warm;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -58,12 +59,14 @@ use droplet_cache::DropletCache;
 use events::Events;
 use execute::Executor;
 use hooks::Tools;
-use hooks::ground::Ground;
+use hooks::ground::{Ground, Ready};
 use logs::Outbox;
 use logs::budget::Budget;
 use runtime::{ContainerName, Runtime};
 use staging::Stager;
 use state_file::{Restored, StateFile};
+use warm::Warm;
+use warm::keeper::{self, Keeper};
 
 /// Messages that may wait for the agent; their senders wait when there are more.
 const MESSAGES_MAX: usize = 256;
@@ -168,7 +171,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         gateway: cell.tools.ground.gateway(),
         capacity: cell.tools.capacity,
         admin: admin_address,
-        drain: Drain::new(messages, looker.clone()),
+        drain: Drain::new(messages, looker.clone(), cell.tools.warm.clone()),
         picture: looker,
         supervisor: cell.supervisor,
     })
@@ -199,6 +202,7 @@ fn tools(
         capacity: capacity::offered(machine, config),
         cell: config.address,
         uid_base: config.uid_base,
+        warm: Warm::new(config.warm, edges.clock.clone()),
     })
 }
 
@@ -257,6 +261,22 @@ impl Cell {
             picture: looker.clone(),
         };
         self.spawn("sweeper", sweeper.run());
+        self.tools.ground.keep_ready(Ready {
+            // A runtime that makes its own cannot use them.
+            networks: if self.edges.runtime.enters_networks() {
+                self.config.ready.networks
+            } else {
+                0
+            },
+            ..self.config.ready
+        });
+        let keeper = Keeper {
+            tools: self.tools.clone(),
+            gate: executor.gate(),
+            ids: self.edges.ids.clone(),
+            events: self.events.clone(),
+        };
+        self.spawn("keep ready", keeper.run());
         let agent = Agent::new(agent::Parts {
             desired: restored.desired,
             instances: restored.instances,
@@ -270,7 +290,12 @@ impl Cell {
         });
         let tools = self.tools.clone();
         let shutdown = self.shutdown.clone();
-        self.spawn("agent", boot(agent, tools, news, receiver, shutdown));
+        let boot = Boot {
+            agent,
+            tools,
+            events: self.events.clone(),
+        };
+        self.spawn("agent", boot.run(news, receiver, shutdown));
         messages
     }
 
@@ -357,25 +382,34 @@ impl Cell {
     }
 }
 
-/// Take over, then run.
-async fn boot(
-    mut agent: Agent,
+/// Takes over, then runs.
+struct Boot {
+    agent: Agent,
     tools: Tools,
-    news: mpsc::UnboundedReceiver<execute::Told>,
-    messages: mpsc::Receiver<Message>,
-    shutdown: Shutdown,
-) {
-    let containers = loop {
-        match tools.runtime.adopt().await {
-            Ok(containers) => break containers,
-            Err(error) => {
-                tracing::warn!(%error, "the runtime cannot tell what it holds; asking again");
-                tools.clock.sleep(ADOPT_RETRY).await;
+    events: Events,
+}
+
+impl Boot {
+    async fn run(
+        mut self,
+        news: mpsc::UnboundedReceiver<execute::Told>,
+        messages: mpsc::Receiver<Message>,
+        shutdown: Shutdown,
+    ) {
+        let containers = loop {
+            match self.tools.runtime.adopt().await {
+                Ok(containers) => break containers,
+                Err(error) => {
+                    tracing::warn!(%error, "the runtime cannot tell what it holds; asking again");
+                    self.tools.clock.sleep(ADOPT_RETRY).await;
+                }
             }
-        }
-    };
-    agent.adopt(containers).await;
-    agent.run(news, messages, shutdown).await;
+        };
+        self.agent.adopt(containers.clone()).await;
+        // After instances have their addresses, before anybody new gets one.
+        keeper::take_up(&self.tools, &self.events, &containers).await;
+        self.agent.run(news, messages, shutdown).await;
+    }
 }
 
 async fn hints(mut ended: mpsc::Receiver<ContainerName>, executor: Executor) {

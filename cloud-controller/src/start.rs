@@ -281,12 +281,13 @@ impl Parts {
     ) -> Result<(), Error> {
         let shutdown = supervisor.shutdown().clone();
         let board = Board::new(self.state.clone(), self.cf_api.clone());
-        let dispatch = Dispatch::new(board.published(), edges.clock.clone());
+        let dispatch = Dispatch::new(&board, edges.clock.clone());
         let (publisher, table) = publisher::publisher(
             self.state.clone(),
             self.observed.clone(),
             self.routers.clone(),
             edges.clock.clone(),
+            self.events.clone(),
         );
         let driver = self.driver(edges, &dispatch);
         let task = |name, future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {

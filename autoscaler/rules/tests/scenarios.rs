@@ -314,6 +314,28 @@ fn missing_data_does_what_the_rule_says() {
 }
 
 #[test]
+fn an_app_that_only_just_starts_misses_no_data() {
+    for clause in ["on missing assume breach", "on missing fallback 25"] {
+        let policy = format!("scale 40% if CPU >90% for 10s {clause}; between 2 and 400 instances");
+        let mut world = World::new(&policy, 10);
+        world.running.clear();
+        world.window.roster(10, &[]);
+        for now in T0..T0 + 100 {
+            world.second(now, |_, _| Some(95));
+        }
+        assert_eq!(world.window.size(), 10, "{clause}");
+        let policy = format!("scale 40% if queue depth >5 for 10s {clause}");
+        let mut world = World::new(&policy, 10);
+        world.decide(T0);
+        assert_ne!(
+            world.window.size(),
+            10,
+            "a gauge that nobody sends is missing: {clause}"
+        );
+    }
+}
+
+#[test]
 fn a_pause_outranks_everything_and_ends_by_itself() {
     let mut world = World::new(
         "scale 40% if CPU >90% for 1m; between 20 and 400 instances",

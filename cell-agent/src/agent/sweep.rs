@@ -48,10 +48,11 @@ impl Sweeper {
         let Some(found) = self.list().await else {
             return;
         };
-        let (known, has_strays) = {
+        let (mut known, has_strays) = {
             let picture = self.picture.borrow();
             (picture.names(), !picture.strays.is_empty())
         };
+        known.extend(self.tools.warm.names());
         for name in found.difference(&known) {
             match hooks::clear(&self.tools, *name).await {
                 Ok(()) => self.events.swept(*name),

@@ -69,6 +69,17 @@ impl Groups {
         Some(Self::V2(root.join(group("")?)))
     }
 
+    /// Are they those of the container with this id? A process number alone may have changed hands.
+    #[must_use]
+    pub fn are_of(&self, id: &str) -> bool {
+        let group = match self {
+            Self::V1 { memory, .. } => memory,
+            Self::V2(group) => group,
+        };
+        let name = group.file_name().and_then(|name| name.to_str());
+        !id.is_empty() && name.is_some_and(|name| name.contains(id))
+    }
+
     /// Open the counters. Their files stay open until this is dropped.
     pub fn open(&self) -> Result<Counters, CounterError> {
         let [cpu, memory, stat, pids, events] = match self {
@@ -211,6 +222,10 @@ mod tests {
             Some(Groups::V2("/g/system.slice/docker-ab.scope".into()))
         );
         assert_eq!(Groups::parse("", root), None);
+        for text in [v1, v2] {
+            let groups = Groups::parse(text, root).expect("groups");
+            assert!(groups.are_of("ab") && !groups.are_of("ac") && !groups.are_of(""));
+        }
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub(crate) struct UpArgs {
     /// Number of cells [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) cells: Option<u32>,
+    /// Instances that each cell makes ahead, so that starts take milliseconds [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) warm: Option<usize>,
     /// More ports of this machine that instances may reach, such as 6379,5432
     #[arg(long, value_name = "PORTS", value_delimiter = ',')]
     pub(crate) gateway_ports: Option<Vec<u16>>,

@@ -12,7 +12,7 @@ use super::lab::{Deployed, Lab, Size};
 use super::load::Tally;
 use super::phases::{self, Phases};
 use super::{Reading, answers, load, show};
-use crate::args::{BenchStartArgs, RuntimeFlag};
+use crate::args::BenchStartArgs;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::Table;
@@ -100,10 +100,7 @@ async fn rounds(
     }
     settled(context, &deployed, 1).await?;
     progress.message("measuring the floor");
-    let floor = match (args.floor, args.runtime) {
-        (0, _) | (_, RuntimeFlag::Sandbox) => None,
-        (count, _) => Some(floor::docker(context, lab.pid(), count).await?),
-    };
+    let floor = floor::measure(context, args.runtime, lab.pid(), args.floor).await;
     Ok((outs, ins, floor))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::floor;
 use super::lab::{Lab, Size};
 use super::{Reading, answers, show};
-use crate::args::{BenchWarmArgs, RuntimeFlag};
+use crate::args::BenchWarmArgs;
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -74,9 +74,6 @@ async fn measure(
         }
         clock.sleep(REST).await;
     }
-    let floor = match (args.floor, args.runtime) {
-        (0, _) | (_, RuntimeFlag::Sandbox) => None,
-        (count, _) => Some(floor::docker(context, lab.pid(), count).await?),
-    };
+    let floor = floor::measure(context, args.runtime, lab.pid(), args.floor).await;
     Ok((times, floor))
 }

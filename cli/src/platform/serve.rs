@@ -222,7 +222,7 @@ async fn serve_autoscaler(
     ids: &IdSource,
 ) -> Outcome {
     let folder = DataFolder::take(&file.data, &format!("autoscaler of {}", file.api))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, false)?;
     let authority = file.authority.as_deref().map(read).transpose()?;
     let mut config = cfx_autoscaler::Config::new(file.listen);
     config.admin_listen = file.admin;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, SLOTS_DEFAULT};
+use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, SLOTS_DEFAULT, WARM_MAX};
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) https_port: u16,
     pub(crate) domain: String,
     pub(crate) cells: u32,
+    /// Instances that each cell makes ahead.
+    pub(crate) warm: usize,
     /// Ports of this machine that instances may reach beside the router's.
     pub(crate) gateway_ports: Vec<u16>,
     /// Instances of each cell.
@@ -60,6 +62,7 @@ struct File {
     https_port: Option<u16>,
     domain: Option<String>,
     cells: Option<u32>,
+    warm: Option<usize>,
     gateway_ports: Option<Vec<u16>>,
     slots: Option<u32>,
     overcommit_memory: Option<f64>,
@@ -97,6 +100,7 @@ impl Settings {
                 .or(file.domain)
                 .unwrap_or_else(|| DOMAIN_DEFAULT.to_owned()),
             cells: args.cells.or(file.cells).unwrap_or(1),
+            warm: args.warm.or(file.warm).unwrap_or(0),
             gateway_ports: args
                 .gateway_ports
                 .or(file.gateway_ports)
@@ -159,6 +163,13 @@ impl Settings {
         if !(1..=SLOTS_MAX).contains(&self.slots) {
             let message = format!("{} slots: one cell runs 1 to {SLOTS_MAX}", self.slots);
             return Err(Failure::new(message).next("have more cells: --cells N"));
+        }
+        if self.warm > WARM_MAX {
+            let message = format!(
+                "--warm {}: a cell makes at most {WARM_MAX} ahead",
+                self.warm
+            );
+            return Err(Failure::new(message).next("for example --warm 20"));
         }
         let is_meant = |factor: f64| (OVERCOMMIT_MIN..=OVERCOMMIT_MAX).contains(&factor);
         if !is_meant(self.overcommit_memory) || !is_meant(self.overcommit_disk) {
@@ -262,6 +273,10 @@ mod tests {
         for args in [
             UpArgs {
                 cells: Some(0),
+                ..UpArgs::default()
+            },
+            UpArgs {
+                warm: Some(WARM_MAX + 1),
                 ..UpArgs::default()
             },
             UpArgs {

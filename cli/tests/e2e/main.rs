@@ -23,6 +23,7 @@ mod kill;
 mod lifecycle;
 mod metrics;
 mod processes;
+mod rehearsal;
 mod roles;
 mod sample;
 mod stack;
@@ -112,6 +113,14 @@ const SHARED: &[(&str, Shared)] = &[
         autoscale::served_alone,
     ),
     ("the_stock_autoscaler_plugin_works", autoscale::stock_plugin),
+    (
+        "a_rehearsed_sale_is_held_to_what_it_promised_and_reported",
+        rehearsal::of_the_sample,
+    ),
+    (
+        "a_load_counts_every_request_and_tells_its_verdict_by_exit_code",
+        rehearsal::load,
+    ),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];
 

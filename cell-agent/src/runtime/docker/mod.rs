@@ -4,6 +4,7 @@
 //! engine only holds containers: output, environment, addresses and counters do not pass through
 //! it, no port is published, and it never restarts anything.
 
+mod ahead;
 mod call;
 mod container;
 mod events;
@@ -27,7 +28,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::cgroup::{Counters, Groups};
 use super::{
-    Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
+    Container, ContainerName, ExitRecord, ImageDefaults, Mount, Reservation, Runtime, RuntimeError,
     Sample, Signal,
 };
 
@@ -57,6 +58,8 @@ pub struct Docker {
     engine: bollard::Docker,
     host_stack: OnceCell<host_stack::HostStack>,
     counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
+    /// Containers that wait as nobody's.
+    ahead: Mutex<HashMap<ContainerName, Container>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -79,6 +82,7 @@ impl Docker {
             engine,
             host_stack: OnceCell::new(),
             counters: Mutex::default(),
+            ahead: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
     }
@@ -109,6 +113,15 @@ fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
     path.canonicalize()
 }
 
+/// Something failed on this side of the engine's socket.
+fn local(action: &'static str, error: &std::io::Error) -> RuntimeError {
+    RuntimeError::Failed {
+        runtime: NAME,
+        action,
+        detail: error.to_string(),
+    }
+}
+
 #[async_trait]
 impl Runtime for Docker {
     fn name(&self) -> &'static str {
@@ -135,7 +148,27 @@ impl Runtime for Docker {
     }
 
     async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {
-        self.create_and_start(reservation).await
+        self.create_and_start(reservation, None).await
+    }
+
+    fn makes_ahead(&self) -> bool {
+        true
+    }
+
+    async fn reserve_ahead(
+        &self,
+        reservation: &Reservation,
+        home: &Mount,
+    ) -> Result<Container, RuntimeError> {
+        self.make_ahead(reservation, home).await
+    }
+
+    async fn dress(
+        &self,
+        ahead: ContainerName,
+        reservation: &Reservation,
+    ) -> Result<Container, RuntimeError> {
+        self.dress_ahead(ahead, reservation).await
     }
 
     async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError> {
@@ -162,6 +195,7 @@ impl Runtime for Docker {
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
         self.counters.lock().remove(&name);
+        self.ahead.lock().remove(&name);
         self.remove(name).await
     }
 
