@@ -97,6 +97,7 @@ pub(crate) enum ServeRole {
     Controller,
     Cell,
     Router,
+    Autoscaler,
 }
 
 /// Show how the platform is
