@@ -19,9 +19,15 @@ use crate::{arithmetic, digest};
 /// What is to be done now, and why; and the state to keep **once it is done**. When the act
 /// fails, keep the old state: the next tick then decides the same again.
 ///
-/// Equal arguments give equal results. `now` never runs backwards for one app.
+/// Equal arguments give equal results. `now` never runs backwards for one app. A window that was
+/// made for another policy is taken for what it has in common with this one.
 #[must_use]
 pub fn decide(state: &State, window: &Window, policy: &Policy, now: Second) -> (Decision, State) {
+    if !window.fits(policy) {
+        let mut fitting = window.clone();
+        fitting.retarget(policy);
+        return decide(state, &fitting, policy, now);
+    }
     let size = window.size();
     let mut next = state.clone();
     next.observe(size, now);
@@ -148,7 +154,7 @@ impl Scene<'_> {
                 best = Some((place, arithmetic));
             }
         }
-        best.map(Ok).or(why.map(Err))
+        best.map(Ok).or_else(|| why.map(Err))
     }
 
     /// The most careful of the in-rules, when all of them hold and nothing else forbids it.

@@ -185,7 +185,10 @@ pub enum Cause {
         present: u32,
         of: u32,
     },
-    NoInstance,
+    /// No instance has run for its warm-up.
+    NobodyYet,
+    /// No instance sends this gauge.
+    NobodySends,
 }
 
 impl Cause {
@@ -194,7 +197,7 @@ impl Cause {
     pub fn is_gap(&self) -> bool {
         matches!(
             self,
-            Self::Hole { .. } | Self::Sparse { .. } | Self::NoInstance
+            Self::Hole { .. } | Self::Sparse { .. } | Self::NobodyYet | Self::NobodySends
         )
     }
 }

@@ -15,7 +15,7 @@
 mod instance;
 mod together;
 
-use crate::ast::{Comparison, Evidence, OnMissing, Over, Rule};
+use crate::ast::{Comparison, Evidence, Metric, OnMissing, Over, Rule};
 use crate::decision::{Cause, Finding, Verdict};
 use crate::policy::{Asked, CheckedRule, Leaf};
 use crate::state::State;
@@ -49,7 +49,9 @@ pub(crate) fn evaluate(checked: &CheckedRule, view: View<'_>) -> Verdict {
         Truth::Assumed(finding) => Verdict::Assumed(finding),
         Truth::DoesNot(finding) => Verdict::DoesNot(finding),
         Truth::Undecided(finding) => match checked.rule.on_missing {
-            OnMissing::Fallback(_) => Verdict::Fallback(finding),
+            OnMissing::Fallback(_) if finding.cause != Cause::NobodyYet => {
+                Verdict::Fallback(finding)
+            }
             _ => Verdict::Undecided(finding),
         },
     }
@@ -120,7 +122,7 @@ impl<'a> Question<'a> {
 
 fn comparison(of: &Comparison, rule: &Rule, question: Question<'_>) -> Truth {
     let Some(span) = Span::settled(&question, rule) else {
-        return missing(rule, question.finding(Cause::NoInstance));
+        return nobody(rule, &question);
     };
     if let Some(cause) = restarted(rule, &span, &question) {
         return Truth::DoesNot(question.finding(cause));
@@ -149,7 +151,7 @@ fn all(of: &Comparison, rule: &Rule, span: &Span, question: &Question<'_>) -> Tr
     match gap {
         Some(cause) => missing(rule, question.finding(cause)),
         None if seen => Truth::Holds,
-        None => missing(rule, question.finding(Cause::NoInstance)),
+        None => nobody(rule, question),
     }
 }
 
@@ -166,7 +168,16 @@ fn any(of: &Comparison, rule: &Rule, span: &Span, question: &Question<'_>) -> Tr
     match (gap, no) {
         (Some(cause), _) => missing(rule, question.finding(cause)),
         (None, Some(cause)) => Truth::DoesNot(question.finding(cause)),
-        (None, None) => missing(rule, question.finding(Cause::NoInstance)),
+        (None, None) => nobody(rule, question),
+    }
+}
+
+/// No instance has anything to say. An app that only just starts misses no data, so there is
+/// nothing to assume and no reason to fall back; a gauge that nobody sends is missing.
+fn nobody(rule: &Rule, question: &Question<'_>) -> Truth {
+    match question.need.metric {
+        Metric::Custom(_) => missing(rule, question.finding(Cause::NobodySends)),
+        _ => Truth::Undecided(question.finding(Cause::NobodyYet)),
     }
 }
 

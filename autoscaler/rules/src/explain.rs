@@ -328,7 +328,8 @@ pub fn cause(finding: &Finding) -> String {
             who(instance),
             name(metric)
         ),
-        Cause::NoInstance => format!("no instance that counts has {}", name(metric)),
+        Cause::NobodyYet => "no instance has started and warmed up yet".to_owned(),
+        Cause::NobodySends => format!("no instance sends {}", name(metric)),
     }
 }
 

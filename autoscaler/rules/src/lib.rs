@@ -10,6 +10,29 @@
 //!                                       State ---+  +---> State, to be kept
 //! ```
 //!
+//! ```
+//! use cfx_rules::{Policy, State, Window, ast::Metric, decide, explain, window::Running};
+//!
+//! let policy = Policy::parse("scale 40% if CPU >90% for 10s; between 2 and 300 instances")?;
+//! let mut window = Window::new(&policy);
+//! window.roster(10, &(0..10).map(|index| Running { index, since: 0 }).collect::<Vec<_>>());
+//! for second in 1_000..=1_010 {
+//!     for index in 0..10 {
+//!         // Thousandths: 93 % of the CPU entitlement.
+//!         window.push(index, &Metric::Cpu, second, 93_000)?;
+//!     }
+//! }
+//! let (decision, next) = decide(&State::default(), &window, &policy, 1_010);
+//! assert_eq!((decision.from, decision.to), (10, 14));
+//! assert_eq!(
+//!     explain(&decision).lines().next(),
+//!     Some("Scaled out from 10 to 14: rule 1 holds (`scale 40% if CPU >90% for 10s`).")
+//! );
+//! // Once the app has been scaled, `next` is the state to keep.
+//! # let _: State = next;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! All arithmetic that leads to a count is on whole numbers. Every structure is bounded.
 
 mod arithmetic;

@@ -71,16 +71,15 @@ impl Shape {
     pub fn from_csv(text: &str) -> Result<Self, ShapeError> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let numeric = |line: &&str| line.starts_with(|c: char| c.is_ascii_digit());
-        let lines = lines
+        let points = lines
             .enumerate()
-            .filter(|(at, line)| *at > 0 || numeric(line));
-        let points = lines.map(|(at, line)| {
-            let (second, rate) = line.split_once([',', ';', '\t'])?;
-            point(second.trim(), rate.trim()).map(|point| (at + 1, point))
-        });
-        let points: Option<Vec<_>> = points.collect();
-        let points = points.ok_or(ShapeError::Point(1))?;
-        Self::from_points(points.into_iter().map(|(_, point)| point).collect())
+            .filter(|(at, line)| *at > 0 || numeric(line))
+            .map(|(at, line)| {
+                let fields = line.split_once([',', ';', '\t']);
+                let point = fields.and_then(|(second, rate)| point(second.trim(), rate.trim()));
+                point.ok_or(ShapeError::Point(at + 1))
+            });
+        Self::from_points(points.collect::<Result<_, _>>()?)
     }
 
     /// `[[0, 50], [60, 80.5]]`.

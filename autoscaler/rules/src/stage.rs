@@ -84,7 +84,7 @@ impl<'a> Stage<'a> {
 
     /// The value of a running instance. Whatever no rule looks at is dropped by the window.
     pub(crate) fn feed(&mut self, index: u32, metric: &Metric, at: Second, value: Milli) {
-        let _: Result<(), _> = self.window.push(index, metric, at, value);
+        self.window.push(index, metric, at, value).ok();
     }
 
     /// Decide and act.

@@ -90,6 +90,7 @@ impl State {
     pub(crate) fn follow(&mut self, decision: &Decision, policy: &Policy, begun: Vec<Begun>) {
         let paused = matches!(decision.outcome, Outcome::Held(WhyNot::Paused { .. }));
         if !paused {
+            self.pause = None;
             self.begun = begun;
         }
         if decision.to != decision.from {

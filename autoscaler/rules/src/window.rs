@@ -71,6 +71,8 @@ pub enum NotKept {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     needs: Vec<Need>,
+    /// Seconds between two samples.
+    step_s: u32,
     /// Instances that are wanted now: the count that rules change.
     size: u32,
     /// By index.
@@ -101,6 +103,7 @@ impl Window {
         let needs = policy.needs().iter().map(|need| need.at_least(step_s));
         Self {
             needs: needs.collect(),
+            step_s,
             size: 0,
             seats: Vec::new(),
         }
@@ -108,7 +111,7 @@ impl Window {
 
     /// The policy changed: what it needs and was kept, stays.
     pub fn retarget(&mut self, policy: &Policy) {
-        let mut fresh = Self::new(policy);
+        let mut fresh = Self::with_step(policy, self.step_s);
         fresh.size = self.size;
         for old in &mut self.seats {
             let mut keep = |need: &Need| {
@@ -126,6 +129,13 @@ impl Window {
             });
         }
         *self = fresh;
+    }
+
+    /// Whether it keeps what this policy needs; if not, [`Window::retarget`] it.
+    #[must_use]
+    pub fn fits(&self, policy: &Policy) -> bool {
+        let wanted = policy.needs().iter().map(|need| need.at_least(self.step_s));
+        wanted.eq(self.needs.iter().cloned())
     }
 
     /// Who is wanted and who runs. An instance that started again loses its samples, one that is

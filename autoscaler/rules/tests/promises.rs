@@ -170,8 +170,9 @@ impl World {
         window.roster(size, &running.collect::<Vec<_>>());
         for (index, at, value) in self.history.iter().rev() {
             // What is too old or of another start is refused, here as there.
-            let _: Result<(), _> =
-                window.push(*index, &Metric::Cpu, *at, seen(*index, *at, *value));
+            window
+                .push(*index, &Metric::Cpu, *at, seen(*index, *at, *value))
+                .ok();
         }
         window
     }

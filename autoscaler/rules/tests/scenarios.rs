@@ -41,9 +41,9 @@ impl World {
     fn second(&mut self, now: Second, cpu: impl Fn(u32, Second) -> Option<i64>) {
         for one in &self.running {
             if let Some(value) = cpu(one.index, now) {
-                let _ = self
-                    .window
-                    .push(one.index, &Metric::Cpu, now, value * 1_000);
+                self.window
+                    .push(one.index, &Metric::Cpu, now, value * 1_000)
+                    .ok();
             }
         }
         // Every tenth second, and every one around a full hour.
@@ -250,9 +250,7 @@ fn an_average_looks_past_one_calm_instance() {
             Some(if index == 7 { 20 } else { busy(now) })
         });
     }
-    insta::assert_snapshot!(world.story(), @r#"
-    21:00:00: Scaled out from 50 to 70: rule 1 holds (`scale 40% if avg of CPU >90% for 1h`).
-    "#);
+    insta::assert_snapshot!(world.story(), @"21:00:00: Scaled out from 50 to 70: rule 1 holds (`scale 40% if avg of CPU >90% for 1h`).");
 }
 
 #[test]
@@ -285,7 +283,7 @@ fn a_missing_instance_keeps_the_app_from_shrinking() {
     let mut world = World::new(policy, 8);
     for now in T0..T0 + 200 {
         for index in 0..8 {
-            let _ = world.window.push(index, &Metric::Memory, now, 10_000);
+            world.window.push(index, &Metric::Memory, now, 10_000).ok();
         }
         world.second(now, |index, _| (index != 5).then_some(95));
     }
@@ -312,6 +310,28 @@ fn missing_data_does_what_the_rule_says() {
             world.second(now, |index, _| (index != 5).then_some(95));
         }
         assert_eq!(world.window.size(), size, "{clause}");
+    }
+}
+
+#[test]
+fn an_app_that_only_just_starts_misses_no_data() {
+    for clause in ["on missing assume breach", "on missing fallback 25"] {
+        let policy = format!("scale 40% if CPU >90% for 10s {clause}; between 2 and 400 instances");
+        let mut world = World::new(&policy, 10);
+        world.running.clear();
+        world.window.roster(10, &[]);
+        for now in T0..T0 + 100 {
+            world.second(now, |_, _| Some(95));
+        }
+        assert_eq!(world.window.size(), 10, "{clause}");
+        let policy = format!("scale 40% if queue depth >5 for 10s {clause}");
+        let mut world = World::new(&policy, 10);
+        world.decide(T0);
+        assert_ne!(
+            world.window.size(),
+            10,
+            "a gauge that nobody sends is missing: {clause}"
+        );
     }
 }
 
@@ -368,7 +388,7 @@ fn a_flash_sale_schedule_keeps_its_floor_and_ends() {
     insta::assert_snapshot!(world.story(), @r#"
     20:00:00: Scaled out from 10 to 12: the schedule `every day 0:00-0:00 UTC keep 12 to 20`, which has just begun, keeps 12 to 20 instances.
     20:01:00: Scaled out from 12 to 250: the schedule `from 2026-11-27 20:01 to 20:05 UTC keep 200 to 400 starting at 250`, which has just begun, keeps 200 to 400 instances.
-    20:02:40: Scaled in from 250 to 200: rule 1 holds (`scale in 50% if CPU <20% for 1m cool down 1m`); it asks for 125, and the limit is 200.
+    20:02:00: Scaled in from 250 to 200: rule 1 holds (`scale in 50% if CPU <20% for 1m cool down 1m`); it asks for 125, and the limit is 200.
     20:05:00: Scaled in from 200 to 20: the schedule `every day 0:00-0:00 UTC keep 12 to 20` keeps 12 to 20 instances.
     20:06:00: Scaled in from 20 to 12: rule 1 holds (`scale in 50% if CPU <20% for 1m cool down 1m`); it asks for 10, and the limit is 12.
     "#);
@@ -399,4 +419,33 @@ fn fast_rules_decide_within_two_seconds_of_the_spike() {
         }
     }
     panic!("the spike was not seen");
+}
+
+#[test]
+fn a_window_that_was_made_for_another_policy_is_no_accident() {
+    let mut world = World::new(
+        "scale 40% if CPU >90% for 1m; between 2 and 400 instances",
+        10,
+    );
+    for now in T0..T0 + 59 {
+        world.second(now, |_, _| Some(95));
+    }
+    // The same comparison stands second now, and its samples are found again.
+    world.policy = Policy::parse(
+        "scale 10% if avg of memory >90% for 1m; scale 50% if CPU >90% for 1m; between 2 and 400 instances",
+    )
+    .expect("a policy");
+    assert!(!world.window.fits(&world.policy));
+    world.decide(T0 + 59);
+    assert_eq!(world.window.size(), 10, "a minute is not full");
+    for index in 0..10 {
+        world
+            .window
+            .push(index, &Metric::Cpu, T0 + 59, 95_000)
+            .expect("kept");
+    }
+    world.decide(T0 + 59);
+    assert_eq!(world.window.size(), 15);
+    world.window.retarget(&world.policy);
+    assert!(world.window.fits(&world.policy));
 }

@@ -165,9 +165,12 @@ async fn until_due(
         let now = clock.monotonic().saturating_sub(began);
         {
             let newer = looker.borrow_and_update();
-            let news = |is_newer: bool| is_newer.then_some(now);
-            changed = changed.or(news(newer.changes > told.changes));
-            urgent = urgent.or(news(newer.urgent > told.urgent));
+            if newer.changes > told.changes {
+                changed.get_or_insert(now);
+            }
+            if newer.urgent > told.urgent {
+                urgent.get_or_insert(now);
+            }
         }
         tokio::select! {
             () = clock.sleep(due(changed, urgent, gap).saturating_sub(now)) => return Ok(()),

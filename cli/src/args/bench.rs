@@ -14,7 +14,10 @@ Examples:
   cfx bench warm            one more instance, command to first answer
   cfx bench push            push of a small app to its first answer, against `docker run`
   cfx bench idle            memory of a whole idle platform, against a bare process
-  cfx bench router --json   requests a CPU-second, against a direct connection")]
+  cfx bench router --json   requests a CPU-second, against a direct connection
+  cfx bench load            what `cfx load` measures, against a server of known delay
+  cfx bench planner         placements a CPU-second, against a bare heap
+  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells")]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) what: BenchCommand,
@@ -27,12 +30,21 @@ pub(crate) enum BenchCommand {
     Push(BenchPushArgs),
     Idle(BenchIdleArgs),
     Router(BenchRouterArgs),
+    Load(BenchLoadArgs),
+    Planner(BenchPlannerArgs),
+    Controller(BenchControllerArgs),
     /// A process that only waits: the floor of `idle`
     #[command(hide = true)]
     Bare,
     /// A server of short answers: what `router` asks
     #[command(hide = true)]
     Backend,
+    /// A server of known delay: what `load` measures
+    #[command(hide = true)]
+    Delayed {
+        #[arg(long)]
+        micros: u32,
+    },
     /// A router with one route: the subject of `router`
     #[command(hide = true)]
     Proxy {
@@ -53,6 +65,12 @@ pub(crate) struct BenchStartArgs {
     /// What they run on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) warm: u32,
+    /// Volumes and networks made ahead
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) ready: u32,
     /// How often; medians are shown
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) rounds: u32,
@@ -70,6 +88,9 @@ pub(crate) struct BenchWarmArgs {
     /// How often; p50 and p90 are shown
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) repeats: u32,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) warm: u32,
     /// What it runs on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
@@ -116,6 +137,68 @@ pub(crate) struct BenchRouterArgs {
     /// Connections at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) connections: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the load generator measures at a server of known delay; beside it what is known, and what
+/// `wrk` says when it is on PATH
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The ratio is to be within 0.95 and 1.05 for latencies, within 0.98 and 1.02 for rates.")]
+pub(crate) struct BenchLoadArgs {
+    /// Requests a second
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) rate: u32,
+    /// The server's delay, milliseconds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) delay: u32,
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Seconds of each reading
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) seconds: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Placements a CPU-second in one core; the floor is a heap that knows no constraint
+#[derive(Debug, Args)]
+#[command(after_help = "Each choice of a sample is compared with a scan of every cell.")]
+pub(crate) struct BenchPlannerArgs {
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) cells: u32,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) zones: u32,
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) apps: u32,
+    /// Instances of all apps together
+    #[arg(long, default_value_t = 250_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) instances: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A real controller on a real store with scripted cells; the floor is the store alone
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing runs: the cells answer at once that what they were told to run is healthy."
+)]
+pub(crate) struct BenchControllerArgs {
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) cells: u32,
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) apps: u32,
+    /// Instances of all apps together
+    #[arg(long, default_value_t = 250_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) instances: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,6 +10,7 @@ use tokio::process::Command;
 use super::cost;
 use super::lab::{NAME, busybox};
 use super::load;
+use crate::args::RuntimeFlag;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
@@ -28,8 +29,29 @@ pub(super) struct Floor {
     pub(super) is: &'static str,
 }
 
+/// The floor of this runtime, over so many starts. What was measured before is shown without it
+/// when it fails, or when there is none.
+pub(super) async fn measure(
+    context: &Context,
+    runtime: RuntimeFlag,
+    platform: i32,
+    count: u32,
+) -> Option<Floor> {
+    if count == 0 || runtime == RuntimeFlag::Sandbox {
+        return None;
+    }
+    let measured = docker(context, platform, count).await;
+    measured
+        .inspect_err(|failure| {
+            let why = failure.message();
+            let said = format!("the floor could not be measured: {why}");
+            context.terminal.warn(said);
+        })
+        .ok()
+}
+
 /// `docker run -d -P` of the same server, so many times in a row, each to its first answer.
-pub(super) async fn docker(context: &Context, platform: i32, count: u32) -> Outcome<Floor> {
+async fn docker(context: &Context, platform: i32, count: u32) -> Outcome<Floor> {
     make_image().await?;
     let measured = run_all(context, platform, count).await;
     for number in 0..count {

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use cfx_protocol::id::AppGuid;
 use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::{Map, Number, Value as Json_, json};
+use serde_json::{Map, Number, Value as JsonValue, json};
 use url::form_urlencoded;
 
 use super::access::Scope;
@@ -271,7 +271,7 @@ fn stream(found: Found) -> Stream {
     }
 }
 
-fn present(value: Value) -> Json_ {
+fn present(value: Value) -> JsonValue {
     match value {
         Value::Scalar(at, value) => json!({"resultType": "scalar", "result": pair(at, value)}),
         Value::Vector(at, values) => {
@@ -291,13 +291,13 @@ fn present(value: Value) -> Json_ {
     }
 }
 
-fn metric(labels: Labels) -> Json_ {
+fn metric(labels: Labels) -> JsonValue {
     let labels = labels.into_iter().map(|(name, value)| (name, value.into()));
-    Json_::Object(labels.collect::<Map<_, _>>())
+    JsonValue::Object(labels.collect::<Map<_, _>>())
 }
 
 /// A moment in seconds, and a value as text.
-fn pair(at_ms: i64, value: f64) -> Json_ {
+fn pair(at_ms: i64, value: f64) -> JsonValue {
     let whole = Number::from(at_ms / MS_PER_S);
     #[allow(clippy::cast_precision_loss, reason = "times are below 2^52")]
     let at = match at_ms % MS_PER_S {

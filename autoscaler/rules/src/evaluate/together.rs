@@ -2,7 +2,7 @@
 //! the instances that are eligible make one value, and that is compared.
 
 use super::instance::Witness;
-use super::{Question, Span, Truth, missing, witnesses};
+use super::{Question, Span, Truth, missing, nobody, witnesses};
 use crate::ast::{Comparison, OnMissing, Over, Rule};
 use crate::decision::Cause;
 use crate::units::Milli;
@@ -10,7 +10,7 @@ use crate::units::Milli;
 pub(super) fn compare(of: &Comparison, rule: &Rule, span: &Span, question: &Question<'_>) -> Truth {
     let witnesses: Vec<Witness<'_>> = witnesses(rule, span, question).collect();
     let Some(oldest) = witnesses.iter().min_by_key(|witness| witness.first) else {
-        return missing(rule, question.finding(Cause::NoInstance));
+        return nobody(rule, question);
     };
     // An instance that started again does not restart the app's evidence; but somebody must have
     // been there all the time.

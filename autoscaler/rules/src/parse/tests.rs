@@ -444,7 +444,7 @@ proptest! {
 
     #[test]
     fn no_text_brings_the_parser_down(text in "\\PC{0,80}") {
-        let _: Result<Policy, _> = Policy::parse(&text);
+        Policy::parse(&text).ok();
     }
 
     #[test]

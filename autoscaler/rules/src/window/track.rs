@@ -100,7 +100,9 @@ impl Track {
             block.present += 1;
         }
         let at = self.slot(first) / BLOCK_SLOTS;
-        self.blocks[at] = block;
+        if let Some(known) = self.blocks.get_mut(at) {
+            *known = block;
+        }
     }
 
     /// Forget what falls out of the ring when `end` becomes the bucket after the newest.
