@@ -1,12 +1,13 @@
 //! A platform, or one role of it, in this process: the one place where the components meet.
 //!
 //! ```text
-//!   cfx up:  data folder -> controller -> cells' networks -> router -> cells -> local login
-//!   Ctrl-C:  router drains -> controller -> instances end -> cells; the next start brings them back
+//!   cfx up:  data folder -> autoscaler -> controller -> cells' networks -> router -> cells -> login
+//!   Ctrl-C:  autoscaler -> router drains -> controller -> instances end -> cells; the next start brings them back
 //!   kill -9: instances run on, and the next start finds them again
 //! ```
 //! Nothing here decides anything about apps: it reads settings, starts components, and waits.
 
+mod autoscaler;
 mod cell;
 mod controller;
 mod folder;
@@ -22,6 +23,7 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use cfx_cloud_controller::config::Autoscaler;
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
@@ -104,6 +106,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
 struct Platform {
     /// This machine as each cell's instances see it.
     gateways: Vec<Ipv4Addr>,
+    autoscaler: (cfx_autoscaler::Running, Shutdown),
     controller: (Controller, Shutdown),
     router: (cfx_router::Running, Shutdown),
     cells: (Vec<Cell>, Shutdown),
@@ -119,7 +122,16 @@ impl Platform {
     ) -> Outcome<Self> {
         let (stop_controller, stop_router, stop_cells) =
             (Shutdown::new(), Shutdown::new(), Shutdown::new());
-        let start = controller::local(settings, folder, password, clock, ids, &stop_controller);
+        let stop_autoscaler = Shutdown::new();
+        let secret = autoscaler::secret(folder, ids)?;
+        let start = autoscaler::local(settings, &secret, clock, ids, &stop_autoscaler);
+        let autoscaler = Box::pin(start).await?;
+        let reached = Autoscaler {
+            address: autoscaler.addresses().api,
+            client_secret: secret,
+        };
+        let stop = &stop_controller;
+        let start = controller::local(settings, folder, password, reached, clock, ids, stop);
         let controller = Box::pin(start).await?;
         let mut grounds = Vec::new();
         for number in 1..=settings.cells {
@@ -148,6 +160,7 @@ impl Platform {
         }
         Ok(Self {
             gateways,
+            autoscaler: (autoscaler, stop_autoscaler),
             controller: (controller, stop_controller),
             router: (router, stop_router),
             cells: (cells, stop_cells),
@@ -158,7 +171,13 @@ impl Platform {
     fn admins(&self) -> Vec<String> {
         let controller = self.controller.0.running().addresses().admin;
         let router = self.router.0.addresses().admin;
-        let roles = [("controller", controller), ("router", router)].into_iter();
+        let autoscaler = self.autoscaler.0.addresses().admin;
+        let roles = [
+            ("controller", controller),
+            ("router", router),
+            ("autoscaler", autoscaler),
+        ]
+        .into_iter();
         let cells = self.cells.0.iter().map(|cell| ("cell", cell.admin()));
         roles
             .chain(cells)
@@ -170,12 +189,16 @@ impl Platform {
     async fn failed(&self) -> &'static str {
         tokio::select! {
             () = self.controller.0.running().ending() => "controller",
+            () = self.autoscaler.0.ending() => "autoscaler",
             () = self.router.1.requested() => "router",
             () = self.cells.1.requested() => "cell",
         }
     }
 
     async fn stop(self) {
+        let (running, stop) = self.autoscaler;
+        stop.request();
+        within("autoscaler", autoscaler::stopped(running)).await;
         let (router, stop) = self.router;
         stop.request();
         within("router", router.stopped()).await;

@@ -3,7 +3,6 @@
 //!
 //! A bearer token goes only to the hosts that the API's root document named.
 
-mod connector;
 mod discover;
 mod error;
 mod job;

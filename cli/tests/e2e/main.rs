@@ -14,6 +14,7 @@
 )]
 #![allow(clippy::disallowed_macros, reason = "this is a test runner: it prints")]
 
+mod autoscale;
 mod bad_input;
 mod curl;
 mod harness;
@@ -103,6 +104,15 @@ const SHARED: &[(&str, Shared)] = &[
         "the_flash_sale_never_oversells_and_closes_when_its_inventory_dies",
         sample::with_its_inventory,
     ),
+    (
+        "an_app_grows_by_its_rule_under_load_and_shrinks_after_it",
+        autoscale::grows_and_shrinks_under_load,
+    ),
+    (
+        "an_autoscaler_runs_as_a_process_of_its_own",
+        autoscale::served_alone,
+    ),
+    ("the_stock_autoscaler_plugin_works", autoscale::stock_plugin),
     (
         "a_rehearsed_sale_is_held_to_what_it_promised_and_reported",
         rehearsal::of_the_sample,
