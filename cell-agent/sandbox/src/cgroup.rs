@@ -242,11 +242,12 @@ fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
     io::Write::write_all(&mut file, text.as_bytes()).map_err(failed("write to", path))
 }
 
-/// Like `write`, for what not every kernel has.
-fn write_if_there(path: &Path, text: &str) -> Result<(), CgroupError> {
+/// Like `write`, for what not every kernel has; tells whether this one has it.
+fn write_if_there(path: &Path, text: &str) -> Result<bool, CgroupError> {
     match write(path, text) {
-        Err(CgroupError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(CgroupError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

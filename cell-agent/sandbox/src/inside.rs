@@ -1,7 +1,8 @@
 //! What the first process of a sandbox does between its clone and its program, in order.
 //!
-//! It is a copy of the keeper, root on the machine, in new namespaces with a copy of the keeper's
-//! few mounts. Each step takes something away; after the last it execs.
+//! It is a copy of the keeper, root on the machine, in new namespaces. Each step takes something
+//! away; after the last it execs. All paths are relative to the root, first the keeper's and then
+//! the stack's.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -9,19 +10,20 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socket};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, pivot_root, sethostname, setsid};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, sethostname, setsid};
 
-use crate::cgroup::{Group, View};
+use crate::cgroup::Group;
 use crate::error::Refusal;
+use crate::mounts::{Access, pick};
 use crate::privileges;
 use crate::seccomp::Filter;
 use crate::spec::{Spec, below_root};
-use crate::stack::{EMPTY, bind, read_only};
+use crate::stack::{EMPTY, Stack, bind, read_only};
 use crate::syscall;
 
 /// Under memory pressure on the machine apps go before everything of the platform.
@@ -88,7 +90,7 @@ impl Masks {
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) spec: &'a Spec,
-    pub(crate) root: &'a Path,
+    pub(crate) stack: &'a Stack,
     pub(crate) group: &'a Group,
     pub(crate) masks: &'a Masks,
     pub(crate) filter: &'a Filter,
@@ -97,13 +99,13 @@ pub(crate) struct Plan<'a> {
     program: CString,
     arguments: Vec<CString>,
     targets: Vec<PathBuf>,
-    views: Vec<View>,
+    views: Vec<(OwnedFd, PathBuf)>,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(
         spec: &'a Spec,
-        root: &'a Path,
+        stack: &'a Stack,
         group: &'a Group,
         masks: &'a Masks,
         filter: &'a Filter,
@@ -128,9 +130,11 @@ impl<'a> Plan<'a> {
                 .ok_or_else(|| wrong("there is no program"))?,
             arguments,
             targets: targets.ok_or_else(|| wrong("a mount leads out of the root"))?,
-            views: group.views(),
+            views: views(group).map_err(|error| {
+                Refusal::failed("pick what it sees of its control groups", &error)
+            })?,
             spec,
-            root,
+            stack,
             group,
             masks,
             filter,
@@ -140,17 +144,25 @@ impl<'a> Plan<'a> {
     }
 }
 
+fn views(group: &Group) -> io::Result<Vec<(OwnedFd, PathBuf)>> {
+    let views = group.views().into_iter().map(|view| {
+        let target = Path::new("sys/fs/cgroup").join(view.target);
+        Ok((pick(&view.source, Access::ReadOnly)?, target))
+    });
+    views.collect()
+}
+
 type Step = (&'static str, fn(&Plan<'_>) -> io::Result<()>);
 
 const STEPS: [Step; 12] = [
     ("enter its control groups", enter_groups),
     ("enter its network", enter_network),
     ("take its name", take_name),
+    ("enter its stack", |plan| plan.stack.enter()),
     ("mount its folders", mount_folders),
     ("mount its /proc", mount_proc),
     ("mount its /dev", mount_dev),
     ("show its control groups", show_groups),
-    ("change its root", change_root),
     ("set its limits", set_limits),
     ("let go of the keeper's files", let_go_of_files),
     ("become its user", |plan| {
@@ -204,9 +216,7 @@ fn take_name(plan: &Plan<'_>) -> io::Result<()> {
     Ok(sethostname(&plan.spec.hostname)?)
 }
 
-/// From here on everything is below the stack's root, by relative paths.
 fn mount_folders(plan: &Plan<'_>) -> io::Result<()> {
-    chdir(plan.root)?;
     for (target, tree) in plan.targets.iter().zip(&plan.mounts) {
         syscall::move_mount(tree.as_fd(), target)
             .map_err(|error| io::Error::other(format!("{}: {error}", target.display())))?;
@@ -240,20 +250,10 @@ fn mount_dev(_: &Plan<'_>) -> io::Result<()> {
 }
 
 fn show_groups(plan: &Plan<'_>) -> io::Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for view in &plan.views {
-        let target = Path::new("sys/fs/cgroup").join(view.target);
-        bind(&view.source, &target)?;
-        read_only(&target, flags)?;
+    for (view, target) in &plan.views {
+        syscall::move_mount(view.as_fd(), target)?;
     }
     Ok(())
-}
-
-/// The old root, with the keeper's files, goes away altogether.
-fn change_root(_: &Plan<'_>) -> io::Result<()> {
-    pivot_root(".", ".")?;
-    umount2(".", MntFlags::MNT_DETACH)?;
-    Ok(chdir("/")?)
 }
 
 fn set_limits(plan: &Plan<'_>) -> io::Result<()> {

@@ -25,6 +25,8 @@ pub struct Asked {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
+    /// Does it work?
+    Ping,
     /// A root for sandboxes. Beside it: the mount that is the root, then one for each target.
     /// Defining the same name anew is for what starts afterwards.
     Define {

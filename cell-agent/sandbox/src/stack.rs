@@ -1,5 +1,6 @@
-//! A stack as the keeper holds it: a root with everything that its sandboxes share, mounted once.
-//! Each sandbox gets a copy of these mounts with its clone, and adds only what is its own.
+//! A stack as the keeper holds it: a mount namespace whose root is the stack, with everything that
+//! its sandboxes share, made once. Each sandbox enters it, makes a copy for itself and adds only
+//! what is its own: so it neither copies nor leaves behind any mount of the machine or the keeper.
 //!
 //! ```text
 //! /            the stack's own tree, read-only
@@ -8,15 +9,16 @@
 //! /sys         which processors there are, and room for the control groups; nothing else
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::{chdir, pivot_root};
 
 use crate::error::Refusal;
 use crate::spec::below_root;
@@ -38,6 +40,8 @@ const LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
+/// The calling process's mount namespace.
+pub(crate) const NAMESPACE: &str = "/proc/self/ns/mnt";
 /// Where the machine tells which processors it has.
 const PROCESSORS: &str = "sys/devices/system/cpu";
 /// Always empty: what lies under it is what a sandbox must not see.
@@ -57,17 +61,28 @@ const SMALL: &str = "mode=755,size=64k";
 
 #[derive(Debug)]
 pub(crate) struct Stack {
-    /// In the keeper's own tree.
-    pub(crate) root: PathBuf,
+    namespace: File,
 }
 
 impl Stack {
-    /// Mount it at `root`, an empty folder: the first file is the stack's own tree.
-    pub(crate) fn mount(
-        root: PathBuf,
+    /// Make it on an empty folder, `root`: the first file is the stack's own tree. The calling
+    /// thread goes there and comes back to `home`, its own mount namespace.
+    pub(crate) fn make(
+        home: &File,
+        root: &Path,
         targets: &[PathBuf],
         files: &[OwnedFd],
     ) -> Result<Self, Refusal> {
+        let made = Self::make_there(root, targets, files);
+        if let Err(error) = setns(home, CloneFlags::CLONE_NEWNS) {
+            // In a stranger's namespace nothing it does would be right; the next keeper is.
+            crate::keeper::complain(&error);
+            std::process::exit(1);
+        }
+        made
+    }
+
+    fn make_there(root: &Path, targets: &[PathBuf], files: &[OwnedFd]) -> Result<Self, Refusal> {
         let failed = |step: &str| {
             let step = step.to_owned();
             move |error: io::Error| Refusal::failed(&step, &error)
@@ -76,7 +91,8 @@ impl Stack {
             let nothing = io::Error::other("there is no root in it");
             return Err(failed("define the stack")(nothing));
         };
-        syscall::move_mount(tree.as_fd(), &root).map_err(failed("mount the stack's root"))?;
+        let namespace = own_namespace().map_err(failed("make the stack's namespace"))?;
+        syscall::move_mount(tree.as_fd(), root).map_err(failed("mount the stack's root"))?;
         for (target, tree) in targets.iter().zip(mounts) {
             let Some(below) = below_root(target) else {
                 return Err(Refusal::Name(target.display().to_string()));
@@ -84,10 +100,31 @@ impl Stack {
             let mounted = syscall::move_mount(tree.as_fd(), &root.join(below));
             mounted.map_err(failed(&format!("mount {} of the stack", target.display())))?;
         }
-        furnish_dev(&root).map_err(failed("make the stack's /dev"))?;
-        furnish_sys(&root).map_err(failed("make the stack's /sys"))?;
-        Ok(Self { root })
+        furnish_dev(root).map_err(failed("make the stack's /dev"))?;
+        furnish_sys(root).map_err(failed("make the stack's /sys"))?;
+        change_root(root).map_err(failed("make it the root"))?;
+        Ok(Self { namespace })
     }
+
+    /// A copy of it becomes the calling process's own.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
+        Ok(unshare(CloneFlags::CLONE_NEWNS)?)
+    }
+}
+
+/// A copy of the present one; the file holds it.
+fn own_namespace() -> io::Result<File> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    File::open(NAMESPACE)
+}
+
+/// The old root, with all of the keeper's, goes away altogether.
+pub(crate) fn change_root(root: &Path) -> io::Result<()> {
+    chdir(root)?;
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    Ok(chdir("/")?)
 }
 
 fn furnish_dev(root: &Path) -> io::Result<()> {
@@ -143,13 +180,4 @@ pub(crate) fn read_only(target: &Path, flags: MsFlags) -> io::Result<()> {
     let flags = flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     let nothing = None::<&str>;
     Ok(mount(nothing, target, nothing, flags, nothing)?)
-}
-
-/// Take everything away that is mounted at a place; what was copied from it stays.
-pub(crate) fn unmount(target: &Path) -> nix::Result<()> {
-    use nix::mount::{MntFlags, umount2};
-    match umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
-        Err(error) => Err(error),
-    }
 }

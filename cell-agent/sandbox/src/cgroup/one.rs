@@ -1,6 +1,5 @@
 //! Version 1: a tree for each controller, or one tree for several.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CgroupError, FAMILY, View, failed, make, remove, write, write_if_there};
@@ -96,8 +95,10 @@ impl Folders {
         let bytes = limits.memory_bytes.to_string();
         write(&memory.join("memory.limit_in_bytes"), &bytes)?;
         // Memory and swap together: no more than memory alone, so no swap.
-        write_if_there(&memory.join("memory.memsw.limit_in_bytes"), &bytes)?;
-        write_if_there(&memory.join("memory.swappiness"), "0")?;
+        let with_swap = memory.join("memory.memsw.limit_in_bytes");
+        if !write_if_there(&with_swap, &bytes)? {
+            write_if_there(&memory.join("memory.swappiness"), "0")?;
+        }
         let shares = limits.cpu_shares.to_string();
         write(&self.of("cpu").join("cpu.shares"), &shares)?;
         write(&self.of("pids").join("pids.max"), &limits.pids.to_string())
@@ -135,10 +136,6 @@ impl Folders {
 
     pub(super) fn remove(&self) -> Result<bool, CgroupError> {
         let mut is_gone = true;
-        // A frozen process cannot end.
-        if fs::metadata(self.of("freezer")).is_ok() {
-            self.freeze(false)?;
-        }
         for controller in self.distinct.iter().rev() {
             is_gone &= remove(&self.of(controller))?;
         }

@@ -1,23 +1,22 @@
-//! The keeper's own view of the machine: a few mounts, whatever the machine has. A clone copies
-//! them all, so each one here is paid at every start, and none of the machine's must be.
+//! The keeper's own view of the machine: a few mounts, whatever the machine has. It holds none of
+//! the machine's, so that what the agent unmounts is free, and copies are cheap.
 
 use std::fs;
 use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, pivot_root};
 
 use crate::error::{SandboxError, errno, io};
-use crate::stack::bind;
+use crate::stack::{bind, change_root};
 
 /// The keeper's folder, as it sees it.
 pub(super) const DATA: &str = "/data";
-/// Where stacks are mounted.
-pub(super) const STACKS: &str = "/stacks";
+/// An empty folder, on which each stack is mounted in its own namespace.
+pub(super) const STACK: &str = "/stack";
 /// In the keeper's folder: what its root is mounted on.
 const ROOT: &str = "root";
-const FOLDERS: [&str; 4] = ["data", "proc", "sys", "stacks"];
+const FOLDERS: [&str; 4] = ["data", "proc", "sys", "stack"];
 /// Folders only.
 const SMALL: &str = "mode=700,size=1m";
 
@@ -41,8 +40,5 @@ pub(super) fn settle(folder: &Path) -> Result<(), SandboxError> {
     let recursive = MsFlags::MS_BIND | MsFlags::MS_REC;
     mount(Some("/sys"), &root.join("sys"), nothing, recursive, nothing)
         .map_err(errno("keep /sys"))?;
-    chdir(&root).map_err(errno("enter its root"))?;
-    pivot_root(".", ".").map_err(errno("change its root"))?;
-    umount2(".", MntFlags::MNT_DETACH).map_err(errno("leave the machine's mounts"))?;
-    chdir("/").map_err(errno("enter its root"))
+    change_root(&root).map_err(io("leave the machine's mounts"))
 }

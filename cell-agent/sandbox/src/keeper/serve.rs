@@ -1,6 +1,7 @@
 //! The keeper's loop: one thread, which sleeps until a socket or a process has something to tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
-use super::ground::STACKS;
+use super::ground::STACK;
 use super::record::{self, Record};
 use super::{complain, take_over};
 use crate::cgroup::{self, Cgroups};
@@ -20,7 +21,7 @@ use crate::inside::Masks;
 use crate::message::{Answer, Asked, PAGE, Request, Told};
 use crate::seccomp::Filter;
 use crate::spec::{Ended, Sandbox, check_name};
-use crate::stack::{Stack, unmount};
+use crate::stack::{NAMESPACE, Stack};
 use crate::syscall;
 
 /// Things that happened, taken at once.
@@ -37,6 +38,8 @@ pub(super) type Waiting = (u64, u64);
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) boot: String,
+    /// The keeper's own mount namespace.
+    home: File,
     version: String,
     pub(super) cgroups: Cgroups,
     pub(super) masks: Masks,
@@ -132,6 +135,7 @@ impl Keeper {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno("make an epoll"))?;
         let mut keeper = Self {
             boot: record::boot_id().map_err(io("learn which boot this is"))?,
+            home: File::open(NAMESPACE).map_err(io("hold its own mount namespace"))?,
             version: version.to_owned(),
             cgroups,
             masks: Masks::of_machine(),
@@ -263,6 +267,7 @@ impl Keeper {
                 }
                 Ok(Answer::Done)
             }
+            Request::Ping => Ok(Answer::Done),
             Request::Define { name, targets } => self.define(&name, &targets, &files),
             Request::Signal { name, signal } => self.signal(&name, signal),
             Request::Look { name } => self.look(&name).map(Answer::Sandbox),
@@ -294,21 +299,9 @@ impl Keeper {
         files: &[OwnedFd],
     ) -> Result<Answer, Refusal> {
         check_name(name)?;
-        let root = Path::new(STACKS).join(self.number().to_string());
-        let failed = |error: &dyn std::error::Error| Refusal::failed("mount the stack", error);
-        std::fs::create_dir(&root).map_err(|error| failed(&error))?;
-        match Stack::mount(root.clone(), targets, files) {
-            Ok(stack) => {
-                if let Some(before) = self.stacks.insert(name.to_owned(), stack) {
-                    forget(&before.root);
-                }
-                Ok(Answer::Done)
-            }
-            Err(refusal) => {
-                forget(&root);
-                Err(refusal)
-            }
-        }
+        let stack = Stack::make(&self.home, Path::new(STACK), targets, files)?;
+        self.stacks.insert(name.to_owned(), stack);
+        Ok(Answer::Done)
     }
 
     fn signal(&self, name: &str, signal: i32) -> Result<Answer, Refusal> {
@@ -451,14 +444,6 @@ impl Keeper {
             }
         }
     }
-}
-
-fn forget(root: &Path) {
-    if let Err(error) = unmount(root) {
-        complain(&error);
-    }
-    // It holds nothing; a folder that stays does no harm.
-    std::fs::remove_dir(root).unwrap_or_default();
 }
 
 /// The status of a child; none when the kernel says that it is nobody's here.

@@ -15,10 +15,9 @@ use crate::message::Answer;
 use crate::spec::{Sandbox, Spec, check_name};
 use crate::syscall::{self, Cloned};
 
-/// What every sandbox has for itself. The namespace of groups follows when it is in its group, that
-/// of users last of all.
-const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNS
-    .union(CloneFlags::CLONE_NEWPID)
+/// What every sandbox has for itself from the first moment. The namespace of groups follows when it
+/// is in its group, that of mounts in its stack, that of users last of all.
+const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWPID
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS);
 
@@ -49,15 +48,13 @@ impl Keeper {
 
     fn begin(&mut self, waiting: Waiting, spec: &Spec, files: Vec<OwnedFd>) -> Result<(), Refusal> {
         let stack = self.stacks.get(&spec.stack);
-        let root = &stack
-            .ok_or_else(|| Refusal::NoStack(spec.stack.clone()))?
-            .root;
+        let stack = stack.ok_or_else(|| Refusal::NoStack(spec.stack.clone()))?;
         let group = self
             .cgroups
             .make(&spec.name, &spec.limits)
             .map_err(|error| Refusal::failed("make its control groups", &error))?;
         let (own, childs) = words().map_err(|error| Refusal::failed("make a socket", &error))?;
-        let plan = Plan::new(spec, root, &group, &self.masks, &self.filter, files)?;
+        let plan = Plan::new(spec, stack, &group, &self.masks, &self.filter, files)?;
         let entrance = group
             .entrance()
             .map_err(|error| Refusal::failed("open its control group", &error))?;
