@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod capacity;
+pub mod carried;
 pub mod config;
 pub mod drain;
 pub mod droplet_cache;

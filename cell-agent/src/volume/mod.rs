@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use cfx_protocol::id::InstanceGuid;
 
 use crate::runtime::User;
+pub(crate) use mount::escaped;
 pub use template::SIZE_MIN_BYTES;
 
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,9 @@ use bollard::models::{ImageConfig, ImageInspect};
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
 use futures_util::StreamExt;
 
-use super::host_stack::{self, HostStack};
+use super::host_image::{self, HostImage};
 use super::{Docker, call};
+use crate::runtime::host_stack;
 use crate::runtime::{ImageDefaults, Mount, RuntimeError};
 
 /// Images with this name are stacks: `cfx/stack-<name>`, as `deploy/stack/` builds them.
@@ -39,7 +40,7 @@ impl Docker {
         stack: &str,
     ) -> Result<(String, Vec<Mount>), RuntimeError> {
         if stack == host_stack::NAME && self.config.host_stack {
-            let host = self.host_stack().await?;
+            let host = self.host_image().await?;
             return Ok((host.image.clone(), host.mounts.clone()));
         }
         let images = self.images(&format!("{STACK_REPOSITORY}{stack}")).await?;
@@ -51,9 +52,9 @@ impl Docker {
         Ok((tag, Vec::new()))
     }
 
-    async fn host_stack(&self) -> Result<&HostStack, RuntimeError> {
-        self.host_stack
-            .get_or_try_init(|| host_stack::ensure(&self.engine))
+    async fn host_image(&self) -> Result<&HostImage, RuntimeError> {
+        self.host_image
+            .get_or_try_init(|| host_image::ensure(&self.engine))
             .await
     }
 

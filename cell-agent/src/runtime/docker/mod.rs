@@ -7,15 +7,13 @@
 mod call;
 mod container;
 mod events;
-mod host_stack;
+mod host_image;
 mod image;
 mod layer;
 mod spec;
 
 use std::collections::HashMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -55,7 +53,7 @@ pub struct DockerConfig {
 pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
-    host_stack: OnceCell<host_stack::HostStack>,
+    host_image: OnceCell<host_image::HostImage>,
     groups: Mutex<HashMap<ContainerName, Groups>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
@@ -68,16 +66,17 @@ impl Docker {
         clock: Clock,
     ) -> Result<Arc<Self>, RuntimeError> {
         let engine = call::connect(&config.socket).await?;
-        config.directory = own_folder(&config.directory).map_err(|error| RuntimeError::Failed {
-            runtime: NAME,
-            action: "make the runtime's folder",
-            detail: error.to_string(),
-        })?;
+        config.directory =
+            super::own_folder(&config.directory).map_err(|error| RuntimeError::Failed {
+                runtime: NAME,
+                action: "make the runtime's folder",
+                detail: error.to_string(),
+            })?;
         let exits = events::follow(engine.clone(), config.cell, supervisor, clock);
         Ok(Arc::new(Self {
             config,
             engine,
-            host_stack: OnceCell::new(),
+            host_image: OnceCell::new(),
             groups: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
@@ -94,13 +93,6 @@ impl Docker {
         self.groups.lock().insert(name, groups.clone());
         Ok(groups)
     }
-}
-
-/// The engine mounts by absolute paths; in it are names of instances, which are nobody else's.
-fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    path.canonicalize()
 }
 
 #[async_trait]
