@@ -20,12 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cfx-router", &["cfx-process", "cfx-protocol"]),
     (
         "cfx-cell-agent",
-        &[
-            "cfx-launcher",
-            "cfx-sandbox",
-            "cfx-process",
-            "cfx-protocol",
-        ],
+        &["cfx-launcher", "cfx-sandbox", "cfx-process", "cfx-protocol"],
     ),
     (
         "cfx-cloud-controller",

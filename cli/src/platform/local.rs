@@ -14,15 +14,16 @@ use super::folder::DataFolder;
 use super::gate::HTTP_PORT;
 use super::settings::Settings;
 use crate::client::resource::NamedResource;
-use crate::client::{self, Api, Grant, Trust, query};
+use crate::client::{self, Api, Grant, Tokens, Trust, query};
 use crate::commands::resolve;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::session::{Named, Session};
+use crate::session::{Named, Session, Target};
 
 /// Made on the first start, so that the first push needs no ceremony.
 const ORG: &str = "demo";
 const SPACE: &str = "dev";
+const ADMIN: &str = "admin";
 /// User ids of one cell; the next one's begin after them.
 const UIDS_PER_CELL: u32 = 100_000;
 
@@ -80,14 +81,7 @@ pub(super) async fn log_in(
     }
     let mut session = before.clone();
     session.retarget(target.clone());
-    let grant = Grant::Password {
-        user: "admin",
-        password,
-        origin: None,
-    };
-    let terminal = Arc::clone(&context.terminal);
-    let tokens = client::log_in(&target, context.clock.clone(), terminal, grant).await?;
-    session.tokens = Some(tokens);
+    session.tokens = Some(tokens(context, &target, &session, password).await?);
     let terminal = Arc::clone(&context.terminal);
     let api = Api::new(
         &session,
@@ -103,6 +97,33 @@ pub(super) async fn log_in(
         org: name(&session.org).unwrap_or_default(),
         space: name(&session.space).unwrap_or_default(),
     })
+}
+
+/// Those of last time, renewed, as long as they are the admin's: each password login is one more
+/// session of a user who may have 50.
+async fn tokens(
+    context: &Context,
+    target: &Target,
+    session: &Session,
+    password: &str,
+) -> Outcome<Tokens> {
+    let log_in = |grant| {
+        let terminal = Arc::clone(&context.terminal);
+        client::log_in(target, context.clock.clone(), terminal, grant)
+    };
+    let of_admin = |tokens: &&Tokens| tokens.user_name() == ADMIN;
+    let before = session.tokens.as_ref().filter(of_admin);
+    if let Some(token) = before.and_then(|tokens| tokens.refresh.as_deref())
+        && let Ok(renewed) = log_in(Grant::Refresh { token }).await
+    {
+        return Ok(renewed);
+    }
+    let grant = Grant::Password {
+        user: ADMIN,
+        password,
+        origin: None,
+    };
+    Ok(log_in(grant).await?)
 }
 
 /// The place of last time if it is still there, else `demo` and `dev`.

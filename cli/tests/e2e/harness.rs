@@ -307,3 +307,25 @@ pub fn probe_app(at: &Path, name: &str, behave: &str) -> String {
     fs::write(at.join("manifest.yml"), manifest).expect("written");
     at.display().to_string()
 }
+
+/// Make a docker image of a small web server in `folder`; answers its name.
+pub fn probe_image(folder: &Path) -> &'static str {
+    let image = "cfx-e2e/probe:1";
+    let build = format!(
+        "set -e; mkdir -p {0}/bin {0}/lib64 {0}/lib/x86_64-linux-gnu {0}/srv; cp /bin/busybox {0}/bin/ 2>/dev/null || exit 9; \
+         echo from-the-image > {0}/srv/index.html; \
+         tar -C {0} -c . | docker import --change 'ENTRYPOINT [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/srv\"]' \
+         --change 'ENV FROM_IMAGE=yes' --change 'EXPOSE 8080' - {image}",
+        folder.display()
+    );
+    let made = Command::new("sh")
+        .args(["-c", &build])
+        .output()
+        .expect("a shell");
+    assert!(
+        made.status.success(),
+        "the image could not be made: {}",
+        text(&made)
+    );
+    image
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Platform, free_port, probe_app, text, wait};
+use crate::harness::{Platform, free_port, probe_app, probe_image, text, wait};
 
 pub fn pushed_routed_logged_and_scaled(platform: &Platform) {
     let home = platform.space("life");
@@ -176,24 +176,7 @@ pub fn stops_and_comes_back(platform: &Platform) {
 }
 
 pub fn docker_image_runs(platform: &Platform) {
-    let image = "cfx-e2e/probe:1";
-    let folder = platform.path("image");
-    let build = format!(
-        "set -e; mkdir -p {0}/bin {0}/lib64 {0}/lib/x86_64-linux-gnu {0}/srv; cp /bin/busybox {0}/bin/ 2>/dev/null || exit 9; \
-         echo from-the-image > {0}/srv/index.html; \
-         tar -C {0} -c . | docker import --change 'ENTRYPOINT [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/srv\"]' \
-         --change 'ENV FROM_IMAGE=yes' --change 'EXPOSE 8080' - {image}",
-        folder.display()
-    );
-    let made = std::process::Command::new("sh")
-        .args(["-c", &build])
-        .output()
-        .expect("a shell");
-    assert!(
-        made.status.success(),
-        "the image could not be made: {}",
-        text(&made)
-    );
+    let image = probe_image(&platform.path("image"));
     let home = platform.space("image");
     platform.ok_at(
         &home,

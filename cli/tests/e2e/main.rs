@@ -23,6 +23,7 @@ mod lifecycle;
 mod processes;
 mod roles;
 mod sample;
+mod stack;
 mod stock_cf;
 mod store;
 
@@ -115,6 +116,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "a_damaged_store_is_refused_and_its_backup_brings_every_app_back",
         store::damaged_and_restored,
+    ),
+    (
+        "an_app_is_staged_and_runs_in_a_stack_that_a_cell_brings",
+        stack::brought_by_a_cell,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::harness::{PASSWORD, Platform, probe_app, text};
+use crate::harness::{PASSWORD, Platform, probe_app, probe_image, text};
 
 fn cf(platform: &Platform, arguments: &[&str]) -> Output {
     Command::new("cf")
@@ -115,13 +115,14 @@ pub fn whole_tour(platform: &Platform) {
     for name in ["one", "two", "three", "tour"] {
         ok(platform, &["delete", name, "-f", "-r"]);
     }
+    let image = probe_image(&platform.path("cf-image"));
     ok(
         platform,
         &[
             "push",
             "imaged-by-cf",
             "--docker-image",
-            "cfx-e2e/probe:1",
+            image,
             "-m",
             "32M",
             "-k",

@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Act, Refused, buildpack, domain, retention, user};
+use super::{Act, Refused, buildpack, domain, retention, stack, user};
 use crate::state::Draft;
 use crate::state::auth::{Client, SigningKey};
 use crate::state::meta::Meta;
 use crate::state::package::BlobFacts;
-use crate::state::stack::Stack;
 use crate::state::user::User;
 
 /// The administrator's name.
 pub const ADMIN: &str = "admin";
-/// The stack that every cell has: the machine's own root, read only.
-pub const HOST_STACK: &str = "host";
 /// What makes a user an administrator of everything.
 pub const ADMIN_GROUPS: [&str; 8] = [
     "clients.read",
@@ -69,7 +66,7 @@ pub fn bootstrap(draft: &mut Draft, act: &Act<'_>, means: Means) -> Result<(), R
     if let Some(hash) = means.admin_password_hash {
         ensure_admin(draft, act, hash)?;
     }
-    ensure_stack(draft, act);
+    stack::ensure_default(draft, act);
     domain::ensure_platform_domains(draft, act.now, act.ids, &means.apps_domain);
     for (name, blob) in means.buildpacks {
         buildpack::ensure_system(draft, act, &name, blob);
@@ -122,17 +119,4 @@ fn ensure_admin(draft: &mut Draft, act: &Act<'_>, hash: String) -> Result<(), Re
         json!({ "username": ADMIN }),
     );
     Ok(())
-}
-
-fn ensure_stack(draft: &mut Draft, act: &Act<'_>) {
-    if draft.all::<Stack>().next().is_some() {
-        return;
-    }
-    draft.put(Stack {
-        guid: act.ids.guid(),
-        name: HOST_STACK.to_owned(),
-        description: "The machine's own programs and libraries, read only".to_owned(),
-        default: true,
-        meta: Meta::new(act.now),
-    });
 }

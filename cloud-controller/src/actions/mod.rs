@@ -34,6 +34,7 @@ pub mod route;
 pub mod service;
 pub mod session;
 pub mod space;
+pub mod stack;
 pub mod task;
 pub mod user;
 pub mod vcap;

@@ -15,7 +15,7 @@ use crate::auth::REFRESH_TOKEN_LIFE_S;
 use crate::state::auth::{IssuedSecret, RefreshToken};
 use crate::state::{Draft, Link};
 
-/// Sessions of one user; past it the oldest ends. Scripts sign in often. One commit can end all.
+/// Sessions of one user; past it the one that was not used for longest ends. Scripts sign in often. One commit can end all.
 const SESSIONS_MAX: usize = 50;
 /// Refresh tokens remembered of one session; past it the oldest used ones are forgotten.
 const ISSUED_MAX: usize = 16;
@@ -35,8 +35,8 @@ pub fn begin(
     let mut sessions: Vec<_> = sessions_of(draft, user);
     sessions.sort();
     let surplus = (sessions.len() + 1).saturating_sub(SESSIONS_MAX);
-    for (_, oldest) in sessions.into_iter().take(surplus) {
-        draft.delete::<RefreshToken>(&oldest);
+    for (_, idle) in sessions.into_iter().take(surplus) {
+        draft.delete::<RefreshToken>(&idle);
     }
     let guid = act.ids.guid();
     draft.put(RefreshToken {
@@ -116,9 +116,10 @@ pub fn end_all(draft: &mut Draft, user: UserGuid) {
     }
 }
 
+/// With the end of each, which every use puts off.
 fn sessions_of(draft: &Draft, user: UserGuid) -> Vec<(Timestamp, Uuid)> {
     let sessions = draft.linked::<RefreshToken>(Link::RefreshTokensOf(user.0));
-    sessions.map(|s| (s.created_at, s.guid)).collect()
+    sessions.map(|s| (s.expires_at, s.guid)).collect()
 }
 
 #[cfg(test)]
@@ -199,13 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_session_makes_room() {
+    fn the_session_that_was_idle_for_longest_makes_room() {
         let (mut draft, ids) = (Draft::empty(), IdSource::seeded(1));
-        let first = begin_at(&mut draft, &ids, 0);
-        for second in 1..=SESSIONS_MAX {
+        let used = begin_at(&mut draft, &ids, 0);
+        let idle = begin_at(&mut draft, &ids, 1);
+        let use_it = act(&ids, 2);
+        exchange(&mut draft, &use_it, used, "cf", "first", "next".into());
+        for second in 2..=SESSIONS_MAX {
             begin_at(&mut draft, &ids, i64::try_from(second).expect("small"));
         }
-        assert!(draft.get::<RefreshToken>(&first).is_none());
+        assert!(draft.get::<RefreshToken>(&used).is_some());
+        assert!(draft.get::<RefreshToken>(&idle).is_none());
         assert_eq!(sessions_of(&draft, UserGuid::NIL).len(), SESSIONS_MAX);
         end_all(&mut draft, UserGuid::NIL);
         assert_eq!(sessions_of(&draft, UserGuid::NIL).len(), 0);

@@ -16,8 +16,10 @@ use super::process::{find, log_rate};
 use super::request::Call;
 use super::response::{self, seconds};
 use crate::state::app::{App, DesiredState};
+use crate::state::deployment::Deployment;
 use crate::state::intent::{Intent, IntentPhase};
 use crate::state::process::{Process, RunningVersion};
+use crate::state::{Link, State};
 
 const MIB: u64 = 1024 * 1024;
 /// The port that every app is told to listen on.
@@ -108,7 +110,13 @@ fn seen(call: &Call, app: &App, process: &Process) -> BTreeMap<u32, Seen> {
         return best;
     }
     let instances = call.context.observed.instances();
-    let shown = |intent: &&Intent| intent.phase != IntentPhase::Stop;
+    // After a restart what was there before is no answer to how the app does now; while a
+    // deployment rolls, it still serves.
+    let version = process.running.as_ref().map(|running| running.version);
+    let rolls = is_rolling(&call.state, process);
+    let shown = |intent: &&Intent| {
+        intent.phase != IntentPhase::Stop && (rolls || Some(intent.version) == version)
+    };
     for intent in call.state.intents_of(process.guid).filter(shown) {
         let report = instances.get(&intent.assignment);
         let candidate = Seen {
@@ -121,6 +129,11 @@ fn seen(call: &Call, app: &App, process: &Process) -> BTreeMap<u32, Seen> {
         }
     }
     best
+}
+
+fn is_rolling(state: &State, process: &Process) -> bool {
+    let mut deployments = state.linked::<Deployment>(Link::DeploymentsOf(process.app.0));
+    deployments.any(|it| it.process == process.guid && it.status.is_active())
 }
 
 fn word(seen: Option<&Seen>) -> &'static str {

@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 
 use super::Context;
 use super::peer::{Cell, Refused};
+use crate::actions::{Act, act, stack};
 use crate::convergence::record_crashes;
 use crate::state::process::Process;
 
@@ -25,12 +26,32 @@ pub(super) async fn register(
     Json(registration): Json<CellRegistration>,
 ) -> Result<StatusCode, Refused> {
     cell.is(registration.guid)?;
+    learn_stacks(&context, &registration.stacks).await?;
     context
         .events
         .cell_registered(registration.guid, &registration.name);
     let now = context.clock.monotonic();
     context.observed.register(registration, now);
     Ok(StatusCode::OK)
+}
+
+/// Apps may ask for a stack as soon as a cell has it.
+async fn learn_stacks(context: &Context, brought: &[String]) -> Result<(), Refused> {
+    if !stack::is_news(&context.state.read(), brought) {
+        return Ok(());
+    }
+    let act = Act {
+        now: context.clock.now(),
+        ids: &context.ids,
+        actor: act::platform(),
+    };
+    let learnt = context.state.write(|draft| {
+        stack::learn(draft, &act, brought);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    learnt
+        .await
+        .map_err(|error| Refused::NotStored(error.to_string()))
 }
 
 pub(super) async fn desired(

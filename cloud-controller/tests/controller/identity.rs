@@ -1,6 +1,7 @@
 //! Who may say what on the internal listener.
 
 use cfx_cloud_controller::state::auth::JoinToken;
+use cfx_cloud_controller::state::stack::Stack;
 use cfx_process::http_client::{InternalClient, LinkError};
 use cfx_process::identity::{certificate_request, peer_identity};
 use cfx_process::tls;
@@ -170,4 +171,20 @@ async fn a_join_token_admits_one_process_once() {
     assert_eq!((peer.role, peer.guid), (Role::Cell, reply.guid));
     let again = client.post::<_, JoinReply>(&path, &good).await;
     assert_eq!(refused(again), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn apps_may_name_a_stack_as_soon_as_a_cell_brings_it() {
+    let world = World::start().await;
+    let mut of_cell = registration(CellGuid(Uuid::from_u128(1)));
+    of_cell.stacks = vec!["host".into(), "debian".into(), " ".into()];
+    let own = world.client(Role::Cell, 1);
+    for _ in 0..2 {
+        let path = format!("{PREFIX}/cells");
+        own.post::<_, ()>(&path, &of_cell).await.expect("it may");
+    }
+    let state = world.state();
+    let mut names: Vec<_> = state.all::<Stack>().map(|it| it.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["debian", "host"]);
 }

@@ -232,6 +232,21 @@ async fn an_instance_can_be_replaced_by_its_index() {
 }
 
 #[tokio::test]
+async fn after_a_restart_the_instances_of_before_are_not_shown_as_running() {
+    let target = Target::new().await;
+    let app = target.push("shop").await;
+    play_cell(&target, &app).await;
+    let stats = format!("/v3/apps/{app}/processes/web/stats");
+    let before = target.get(&stats).await;
+    assert_eq!(before["resources"][0]["state"], "RUNNING", "{before}");
+    let restart = format!("/v3/apps/{app}/actions/restart");
+    let restarted = target.send(Method::POST, &restart, Value::Null).await;
+    assert_eq!(restarted.status, 200, "{restarted:?}");
+    let after = target.get(&stats).await;
+    assert_eq!(after["resources"][0]["state"], "DOWN", "{after}");
+}
+
+#[tokio::test]
 async fn env_shows_what_the_cli_prints() {
     let target = Target::new().await;
     let app = target.push("shop").await;
