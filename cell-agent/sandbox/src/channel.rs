@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -53,6 +54,11 @@ impl Channel {
         }
         setsockopt(&fd, sockopt::SndBufForce, &BUFFER_BYTES).map_err(errno("size a socket"))?;
         Ok(Self { fd })
+    }
+
+    /// The same socket, for whoever waits until it is ready; its own reads would cut messages.
+    pub fn readiness(&self) -> io::Result<UnixStream> {
+        Ok(self.fd.try_clone()?.into())
     }
 
     pub fn send<T: Serialize>(

@@ -23,9 +23,10 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::Channel;
-use crate::error::{SandboxError, errno, io};
+use crate::error::{Refusal, SandboxError, errno, io};
 use crate::floor;
-use crate::message::{Asked, Request, Told};
+use crate::message::{Answer, Asked, Request, Told};
+use crate::spec::Sandbox;
 
 /// First words of the binary's command line.
 pub(crate) const SERVE: &str = "serve";
@@ -33,6 +34,8 @@ pub(crate) const FLOOR: &str = "floor";
 
 /// How long a keeper may take to greet: it may be in the middle of many starts.
 const HELLO_MS: u16 = 5_000;
+/// How long one answer may take: that of a release waits for the last process.
+const ANSWER_MS: u16 = 30_000;
 /// Pause between two attempts to reach one, while another is leaving or coming.
 const PAUSE_MS: u16 = 10;
 /// Attempts until it is given up: 5 s.
@@ -78,6 +81,35 @@ fn greet(channel: &Channel) -> Result<String, SandboxError> {
         Some((Told::Hello { version }, _)) => Ok(version),
         Some((other, _)) => Err(SandboxError::Malformed(format!("{other:?}"))),
         None => Err(SandboxError::NoKeeper("it hung up".to_owned())),
+    }
+}
+
+/// End all sandboxes of a home, and its keeper. Blocks until they are gone.
+pub fn clear_away(home: &Home) -> Result<(), SandboxError> {
+    let channel = reach(home)?;
+    loop {
+        let page = match ask(&channel, Request::List { after: None })? {
+            Ok(Answer::Page(page)) if !page.is_empty() => page,
+            _ => return dismiss(&channel),
+        };
+        for Sandbox { name, .. } in page {
+            ask(&channel, Request::Release { name })?
+                .map_err(|refusal| SandboxError::Malformed(refusal.to_string()))?;
+        }
+    }
+}
+
+/// One question at a time, for whoever has nothing else to do.
+fn ask(channel: &Channel, request: Request) -> Result<Result<Answer, Refusal>, SandboxError> {
+    channel.send(&Asked { number: 0, request }, &[])?;
+    loop {
+        let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(ANSWER_MS)).map_err(errno("wait for the keeper"))?;
+        match channel.receive()? {
+            Some((Told::Answer { answer, .. }, _)) => return Ok(answer),
+            Some(_) => {}
+            None => return Err(SandboxError::NoKeeper("it hung up".to_owned())),
+        }
     }
 }
 

@@ -23,6 +23,8 @@ mod etc;
 mod host_stack;
 pub mod sandboxed;
 pub mod scripted;
+#[cfg(test)]
+mod trial;
 
 /// The name of one container: the guid of one start of one instance.
 pub type ContainerName = cfx_protocol::id::InstanceGuid;

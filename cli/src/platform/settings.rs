@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use cfx_cell_agent::equipment::RuntimeChoice;
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -53,6 +54,16 @@ struct File {
     gateway_ports: Option<Vec<u16>>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
+}
+
+impl From<RuntimeFlag> for RuntimeChoice {
+    fn from(flag: RuntimeFlag) -> Self {
+        match flag {
+            RuntimeFlag::Auto => Self::Auto,
+            RuntimeFlag::Docker => Self::Docker,
+            RuntimeFlag::Sandbox => Self::Sandbox,
+        }
+    }
 }
 
 impl Settings {

@@ -15,7 +15,7 @@ use cfx_sandbox::message::{Answer, Asked, Request, Told};
 use cfx_sandbox::{Refusal, SandboxError};
 use parking_lot::Mutex;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::NAME;
@@ -43,7 +43,9 @@ pub(super) struct Keeper {
 /// One connection. A keeper that is new knows no stacks.
 #[derive(Debug)]
 pub(super) struct Line {
-    channel: AsyncFd<Channel>,
+    channel: Channel,
+    /// The same socket, where the reactor looks whether it is ready.
+    readiness: UnixStream,
     asked: AtomicU64,
     /// None once it is closed.
     waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>,
@@ -111,7 +113,8 @@ impl Keeper {
 impl Line {
     fn new(channel: Channel) -> io::Result<Self> {
         Ok(Self {
-            channel: AsyncFd::new(channel)?,
+            readiness: UnixStream::from_std(channel.readiness()?)?,
+            channel,
             asked: AtomicU64::new(1),
             waiting: Mutex::new(Some(HashMap::new())),
             stacks: tokio::sync::Mutex::default(),
@@ -163,15 +166,15 @@ impl Line {
         let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         let request = request.clone();
         let asked = Asked { number, request };
-        let send = |channel: &Channel| channel.send(&asked, &files).map_err(plain);
-        self.channel.async_io(Interest::WRITABLE, send).await
+        let send = || self.channel.send(&asked, &files).map_err(plain);
+        self.readiness.async_io(Interest::WRITABLE, send).await
     }
 
     /// Until the keeper goes away.
     async fn hear(&self, hints: &mpsc::Sender<ContainerName>) {
-        let receive = |channel: &Channel| channel.receive::<Told>().map_err(plain);
+        let receive = || self.channel.receive::<Told>().map_err(plain);
         loop {
-            match self.channel.async_io(Interest::READABLE, receive).await {
+            match self.readiness.async_io(Interest::READABLE, receive).await {
                 Ok(Some((told, _))) => self.take(told, hints),
                 Ok(None) => return,
                 Err(error) => {

@@ -36,6 +36,9 @@ const NAME: &str = "sandbox";
 /// Where `deploy/stack/build` puts stacks for sandboxes.
 pub const STACKS_DEFAULT: &str = "/var/lib/cfx/stacks";
 
+/// In the runtime's folder.
+const KEEPER_FOLDER: &str = "keeper";
+
 /// A keeper that works answers at once; past this the cell stops taking work.
 const PING: Duration = Duration::from_secs(1);
 /// The keeper reads its own memory.
@@ -87,7 +90,7 @@ impl Sandboxed {
         };
         let launcher = install(&LAUNCHER)?;
         let home = Home {
-            folder: config.directory.join("keeper"),
+            folder: config.directory.join(KEEPER_FOLDER),
             program: install(&KEEPER)?,
             cell: config.cell.to_string(),
             version: KEEPER.version(),
