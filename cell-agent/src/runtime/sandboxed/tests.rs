@@ -117,7 +117,7 @@ async fn a_killed_keeper_is_replaced_and_no_instance_notices() {
     let runtime = &ground.trial.runtime;
     let (one, two) = (ground.trial.on_host(), ground.trial.on_host());
     let container = runtime.reserve(&one).await.expect("reserved");
-    let app = App::Shell("echo ready; read -r line < /tmp/go; exit 5".to_owned());
+    let app = App::Shell("exec sleep 600".to_owned());
     let attached = ground.trial.arm(one.slot.clone(), app).await;
     ground.kill_keeper();
     assert_eq!(runtime.adopt().await.expect("listed"), [container]);
@@ -147,7 +147,10 @@ async fn a_network_that_is_ready_is_entered() {
         assert!(status.expect("run").success(), "{arguments:?}");
     };
     ip(&["netns", "add", &name]);
-    ip(&["-n", &name, "link", "add", "ready0", "type", "dummy"]);
+    let pair = [
+        "link", "add", "ready0", "type", "veth", "peer", "name", "ready1",
+    ];
+    ip(&[&["-n", &name], &pair[..]].concat());
     let mut reservation = ground.trial.on_host();
     reservation.network = Some(PathBuf::from("/run/netns").join(&name));
     let told = ground
