@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cfx_cell_agent::equipment::RuntimeChoice;
 use cfx_process::clock::Clock;
 use cfx_protocol::actual::InstanceReport;
 use cfx_protocol::desired::{BlobRef, InstanceSpec, Limits, Root, Work};
@@ -15,7 +14,7 @@ use cfx_protocol::health::{Check, HealthCheck};
 use cfx_protocol::id::{AppGuid, AssignmentGuid, DropletGuid};
 use cfx_protocol::instance::{CrashReason, InstanceState};
 use support::controller::World;
-use support::engine::Stage;
+use support::engine::{RUNTIMES, Stage};
 use support::{limits, owner, process};
 use uuid::Uuid;
 
@@ -112,7 +111,7 @@ fn resident_bytes() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_misbehaving_app_is_told_as_what_it_is_and_its_neighbour_answers() {
-    for runtime in [RuntimeChoice::Docker, RuntimeChoice::Sandbox] {
+    for runtime in RUNTIMES {
         misbehave(Stage::on(runtime).await).await;
     }
 }
@@ -325,7 +324,7 @@ fn attacks() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_an_app_s_own_stays_out_of_its_reach() {
-    for runtime in [RuntimeChoice::Docker, RuntimeChoice::Sandbox] {
+    for runtime in RUNTIMES {
         attack(Stage::on(runtime).await).await;
     }
 }

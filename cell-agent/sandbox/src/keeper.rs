@@ -10,6 +10,7 @@
 mod daemon;
 mod ground;
 mod record;
+mod requests;
 mod serve;
 mod start;
 mod take_over;

@@ -21,6 +21,9 @@ use uuid::Uuid;
 use super::controller::{Controller, World};
 use super::{Agent, quick};
 
+/// What holds for a whole agent holds on each.
+pub const RUNTIMES: [RuntimeChoice; 2] = [RuntimeChoice::Docker, RuntimeChoice::Sandbox];
+
 pub struct Stage {
     runtime: RuntimeChoice,
     folder: tempfile::TempDir,
@@ -30,11 +33,6 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// On Docker.
-    pub async fn new() -> Self {
-        Self::on(RuntimeChoice::Docker).await
-    }
-
     pub async fn on(runtime: RuntimeChoice) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
