@@ -3,9 +3,12 @@
 //! Only words become meaning here; what a command does is in `commands/`.
 
 mod app;
+mod autoscale;
 mod bench;
+mod load;
 mod platform;
 mod push;
+mod rehearse;
 mod route;
 mod service;
 mod store;
@@ -15,9 +18,12 @@ mod value;
 use clap::{Parser, Subcommand};
 
 pub(crate) use app::*;
+pub(crate) use autoscale::*;
 pub(crate) use bench::*;
+pub(crate) use load::*;
 pub(crate) use platform::*;
 pub(crate) use push::*;
+pub(crate) use rehearse::*;
 pub(crate) use route::*;
 pub(crate) use service::*;
 pub(crate) use store::*;
@@ -113,10 +119,14 @@ pub(crate) enum Command {
     UnbindService(UnbindServiceArgs),
     #[command(visible_alias = "ds")]
     DeleteService(DeleteServiceArgs),
+    #[command(visible_alias = "as")]
+    Autoscale(AutoscaleArgs),
     Cells(CellsArgs),
     Why(WhyArgs),
     Store(StoreArgs),
     Curl(CurlArgs),
+    Load(Box<LoadArgs>),
+    Rehearse(Box<RehearseArgs>),
     Bench(BenchArgs),
     Completion(CompletionArgs),
 }

@@ -1,12 +1,13 @@
 //! A platform, or one role of it, in this process: the one place where the components meet.
 //!
 //! ```text
-//!   cfx up:  data folder -> controller -> cells' networks -> router -> cells -> local login
-//!   Ctrl-C:  router drains -> controller -> instances end -> cells; the next start brings them back
+//!   cfx up:  data folder -> autoscaler -> controller -> cells' networks -> router -> cells -> login
+//!   Ctrl-C:  autoscaler -> router drains -> controller -> instances end -> cells; the next start brings them back
 //!   kill -9: instances run on, and the next start finds them again
 //! ```
 //! Nothing here decides anything about apps: it reads settings, starts components, and waits.
 
+mod autoscaler;
 mod cell;
 mod controller;
 mod folder;
@@ -22,6 +23,7 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use cfx_cloud_controller::config::Autoscaler;
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
@@ -49,9 +51,14 @@ use settings::Settings;
 
 /// What is logged.
 const LOG_FILTER: &str = "info";
+/// The same with each step of each start.
+const LOG_FILTER_STARTS: &str = "info,cfx_start=trace";
 const LOG_FILE: &str = "log/cfx.log";
 /// Exit code after a second Ctrl-C: 128 and the signal's number.
 const EXIT_INTERRUPTED: u8 = 130;
+/// Open files of a platform: some ten for each of 4,000 instances, and its connections. Below what
+/// kernels allow a process by default, which is 1,048,576.
+const FILES_WANTED: u64 = 200_000;
 /// Longest that a role may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -60,7 +67,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
     let settings = Settings::read(args, &context.environment)?;
     check_machine()?;
     let folder = DataFolder::take(&settings.data, &format!("API at {}", settings.api_url()))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, settings.trace_starts)?;
     raise_file_limit();
     let ids = IdSource::system();
     let password = folder.admin_password(settings.admin_password.as_deref(), &ids)?;
@@ -101,6 +108,7 @@ struct Platform {
     gateways: Vec<Ipv4Addr>,
     /// What instances run on.
     runtime: &'static str,
+    autoscaler: (cfx_autoscaler::Running, Shutdown),
     controller: (Controller, Shutdown),
     router: (cfx_router::Running, Shutdown),
     cells: (Vec<Cell>, Shutdown),
@@ -116,7 +124,16 @@ impl Platform {
     ) -> Outcome<Self> {
         let (stop_controller, stop_router, stop_cells) =
             (Shutdown::new(), Shutdown::new(), Shutdown::new());
-        let start = controller::local(settings, folder, password, clock, ids, &stop_controller);
+        let stop_autoscaler = Shutdown::new();
+        let secret = autoscaler::secret(folder, ids)?;
+        let start = autoscaler::local(settings, &secret, clock, ids, &stop_autoscaler);
+        let autoscaler = Box::pin(start).await?;
+        let reached = Autoscaler {
+            address: autoscaler.addresses().api,
+            client_secret: secret,
+        };
+        let stop = &stop_controller;
+        let start = controller::local(settings, folder, password, reached, clock, ids, stop);
         let controller = Box::pin(start).await?;
         let mut grounds = Vec::new();
         for number in 1..=settings.cells {
@@ -148,6 +165,7 @@ impl Platform {
         Ok(Self {
             gateways,
             runtime,
+            autoscaler: (autoscaler, stop_autoscaler),
             controller: (controller, stop_controller),
             router: (router, stop_router),
             cells: (cells, stop_cells),
@@ -158,7 +176,13 @@ impl Platform {
     fn admins(&self) -> Vec<String> {
         let controller = self.controller.0.running().addresses().admin;
         let router = self.router.0.addresses().admin;
-        let roles = [("controller", controller), ("router", router)].into_iter();
+        let autoscaler = self.autoscaler.0.addresses().admin;
+        let roles = [
+            ("controller", controller),
+            ("router", router),
+            ("autoscaler", autoscaler),
+        ]
+        .into_iter();
         let cells = self.cells.0.iter().map(|cell| ("cell", cell.admin()));
         roles
             .chain(cells)
@@ -170,12 +194,16 @@ impl Platform {
     async fn failed(&self) -> &'static str {
         tokio::select! {
             () = self.controller.0.running().ending() => "controller",
+            () = self.autoscaler.0.ending() => "autoscaler",
             () = self.router.1.requested() => "router",
             () = self.cells.1.requested() => "cell",
         }
     }
 
     async fn stop(self) {
+        let (running, stop) = self.autoscaler;
+        stop.request();
+        within("autoscaler", autoscaler::stopped(running)).await;
         let (router, stop) = self.router;
         stop.request();
         within("router", router.stopped()).await;
@@ -236,10 +264,14 @@ fn check_machine() -> Outcome {
 }
 
 /// To a file; with `--verbose` to stderr, for people.
-fn install_log(context: &Context, folder: &DataFolder) -> Outcome {
+fn install_log(context: &Context, folder: &DataFolder, trace_starts: bool) -> Outcome {
+    let filter = match trace_starts {
+        true => LOG_FILTER_STARTS,
+        false => LOG_FILTER,
+    };
     if context.verbose {
         let writer = BoxMakeWriter::new(std::io::stderr);
-        telemetry::install(LogFormat::Human, LOG_FILTER, writer);
+        telemetry::install(LogFormat::Human, filter, writer);
         return Ok(());
     }
     let path = folder.path(LOG_FILE);
@@ -247,14 +279,18 @@ fn install_log(context: &Context, folder: &DataFolder) -> Outcome {
         Failure::new(format!("cannot write {}: {error}", path.display()))
             .next("check that the data folder's disk has room")
     })?;
-    telemetry::install(LogFormat::Json, LOG_FILTER, BoxMakeWriter::new(file));
+    telemetry::install(LogFormat::Json, filter, BoxMakeWriter::new(file));
     Ok(())
 }
 
-/// Each connection is a file: take what the system allows.
+/// Each connection is a file, and each instance some more: root takes what it will need, anybody
+/// else what the system allows.
 fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        let more = hard.max(FILES_WANTED);
+        setrlimit(Resource::RLIMIT_NOFILE, more, more)
+            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, hard, hard))
+    });
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files stays as it was");
     }

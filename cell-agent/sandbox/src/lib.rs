@@ -1,5 +1,5 @@
 //! Containers without an engine: namespaces, control groups, seccomp. The only crate of ours that
-//! may be `unsafe`, and all of that is in `syscall`, `channel` and one line of `keeper::start`.
+//! may be `unsafe`, and nearly all of that is in `syscall`, `channel` and `loop_device`.
 //!
 //! ```text
 //! agent (many threads)              keeper (one thread, one per cell, outlives the agent)
@@ -22,6 +22,7 @@ mod error;
 pub mod floor;
 mod inside;
 pub mod keeper;
+pub mod loop_device;
 pub mod message;
 pub mod mounts;
 mod privileges;

@@ -118,6 +118,7 @@ impl Trial {
         for name in self.volumes.list().expect("volumes") {
             self.volumes.release(name).expect("released");
         }
+        self.volumes.close().expect("closed");
     }
 }
 

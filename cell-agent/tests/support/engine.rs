@@ -33,6 +33,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// On Docker.
+    pub async fn new() -> Self {
+        Self::on(RuntimeChoice::Docker).await
+    }
+
     pub async fn on(runtime: RuntimeChoice) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
@@ -47,17 +52,26 @@ impl Stage {
         }
     }
 
+    pub fn cell(&self) -> CellGuid {
+        self.cell
+    }
+
     pub async fn agent(&self) -> (Agent, Equipment) {
+        self.agent_with(|_| {}).await
+    }
+
+    pub async fn agent_with(&self, change: impl FnOnce(&mut Config)) -> (Agent, Equipment) {
         let mut equipment = EquipmentConfig::new(self.cell, self.data.clone());
         equipment.runtime = self.runtime;
         let equipment = equip(equipment, Clock::system(), &Shutdown::new())
             .await
             .expect("equipped");
-        let config = quick(Config::new(
+        let mut config = quick(Config::new(
             self.cell,
             "cell-d".to_owned(),
             self.data.clone(),
         ));
+        change(&mut config);
         let (runtime, ground) = (equipment.runtime.clone(), equipment.ground.clone());
         let agent = super::start(config, runtime, ground, &self.controller).await;
         (agent, equipment)

@@ -1,6 +1,7 @@
 //! What each verb does. One file a group; `run` is the list of them all.
 
 mod app;
+mod autoscale;
 mod completion;
 mod credentials;
 mod curl;
@@ -9,11 +10,13 @@ mod deployment;
 mod environment;
 mod events;
 mod lifecycle;
+mod load;
 mod logs;
 mod names;
 mod org;
 mod platform;
 mod push;
+mod rehearse;
 mod route;
 mod scale;
 mod service;
@@ -80,6 +83,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         Command::BindService(args) => service::bind(context, &args).await,
         Command::UnbindService(args) => service::unbind(context, &args).await,
         Command::DeleteService(args) => service::delete(context, &args).await,
+        Command::Autoscale(args) => Box::pin(autoscale::autoscale(context, &args.command)).await,
         Command::Store(args) => Box::pin(store::store(context, &args)).await,
         Command::Cells(args) => match &args.command {
             None => platform::cells(context, args.json).await,
@@ -87,6 +91,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         },
         Command::Why(args) => why::why(context, &args).await,
         Command::Bench(args) => Box::pin(crate::bench::bench(context, args)).await,
+        Command::Load(args) => Box::pin(load::load(context, &args)).await,
+        Command::Rehearse(args) => Box::pin(rehearse::rehearse(context, &args)).await,
         Command::Curl(args) => curl::curl(context, &args).await,
         Command::Completion(args) => completion::completion(context, &args),
     }

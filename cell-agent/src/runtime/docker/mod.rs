@@ -4,6 +4,7 @@
 //! engine only holds containers: output, environment, addresses and counters do not pass through
 //! it, no port is published, and it never restarts anything.
 
+mod ahead;
 mod call;
 mod container;
 mod events;
@@ -23,9 +24,9 @@ use cfx_protocol::id::CellGuid;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::cgroup::Groups;
+use super::cgroup::{Counters, Groups};
 use super::{
-    Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
+    Container, ContainerName, ExitRecord, ImageDefaults, Mount, Reservation, Runtime, RuntimeError,
     Sample, Signal,
 };
 
@@ -54,7 +55,9 @@ pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
     host_image: OnceCell<host_image::HostImage>,
-    groups: Mutex<HashMap<ContainerName, Groups>>,
+    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
+    /// Containers that wait as nobody's.
+    ahead: Mutex<HashMap<ContainerName, Container>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -77,21 +80,37 @@ impl Docker {
             config,
             engine,
             host_image: OnceCell::new(),
-            groups: Mutex::default(),
+            counters: Mutex::default(),
+            ahead: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
     }
 
-    /// The counters' place, found once for each container.
-    async fn groups(&self, name: ContainerName) -> Result<Groups, RuntimeError> {
-        if let Some(groups) = self.groups.lock().get(&name) {
-            return Ok(groups.clone());
+    /// The counters, found once for each container.
+    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
+        if let Some(counters) = self.counters.lock().get(&name) {
+            return Ok(counters.clone());
         }
         let pid = self.pid(name).await?;
-        let groups = pid.map(Groups::of).and_then(Result::ok);
-        let groups = groups.ok_or(RuntimeError::NoContainer(name))?;
-        self.groups.lock().insert(name, groups.clone());
-        Ok(groups)
+        pid.and_then(|pid| self.open_counters(name, pid))
+            .ok_or(RuntimeError::NoContainer(name))
+    }
+
+    /// None when its process has ended.
+    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
+        let counters = Groups::of(pid).and_then(|groups| groups.open());
+        let counters = Arc::new(counters.ok()?);
+        self.counters.lock().insert(name, counters.clone());
+        Some(counters)
+    }
+}
+
+/// Something failed on this side of the engine's socket.
+fn local(action: &'static str, error: &std::io::Error) -> RuntimeError {
+    RuntimeError::Failed {
+        runtime: NAME,
+        action,
+        detail: error.to_string(),
     }
 }
 
@@ -121,7 +140,27 @@ impl Runtime for Docker {
     }
 
     async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {
-        self.create_and_start(reservation).await
+        self.create_and_start(reservation, None).await
+    }
+
+    fn makes_ahead(&self) -> bool {
+        true
+    }
+
+    async fn reserve_ahead(
+        &self,
+        reservation: &Reservation,
+        home: &Mount,
+    ) -> Result<Container, RuntimeError> {
+        self.make_ahead(reservation, home).await
+    }
+
+    async fn dress(
+        &self,
+        ahead: ContainerName,
+        reservation: &Reservation,
+    ) -> Result<Container, RuntimeError> {
+        self.dress_ahead(ahead, reservation).await
     }
 
     async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError> {
@@ -133,11 +172,11 @@ impl Runtime for Docker {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let groups = self.groups(name).await?;
-        groups.sample().map_err(|_| {
+        let counters = self.counters(name).await?;
+        counters.sample().map_err(|_| {
             // Ended: its groups are gone. Another start has another name, but the same name may
             // have been reserved anew after a release.
-            self.groups.lock().remove(&name);
+            self.counters.lock().remove(&name);
             RuntimeError::NoContainer(name)
         })
     }
@@ -147,7 +186,8 @@ impl Runtime for Docker {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.groups.lock().remove(&name);
+        self.counters.lock().remove(&name);
+        self.ahead.lock().remove(&name);
         self.remove(name).await
     }
 

@@ -1,5 +1,7 @@
 //! The contract and the posture, against the real engine of this machine.
 
+mod ahead;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command as Program;

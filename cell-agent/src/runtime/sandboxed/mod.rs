@@ -8,26 +8,28 @@ mod reserve;
 mod stack;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cfx_process::supervisor::Supervisor;
 use cfx_protocol::id::CellGuid;
+use cfx_sandbox::floor::bare_start;
 use cfx_sandbox::keeper::Home;
 use cfx_sandbox::message::{Answer, Request};
 use cfx_sandbox::{Refusal, Sandbox, requirements};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::cgroup::Groups;
+use super::cgroup::{Counters, Groups};
 use super::{
     Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
     Sample, Signal,
 };
 use crate::carried::{KEEPER, LAUNCHER};
 use crate::slot::Slot;
+pub use cfx_sandbox::floor::Floor;
 use link::Keeper;
 
 /// The name that errors and registrations carry.
@@ -71,7 +73,7 @@ pub struct Sandboxed {
     config: SandboxConfig,
     launcher: PathBuf,
     keeper: Keeper,
-    groups: Mutex<HashMap<ContainerName, Groups>>,
+    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -100,7 +102,7 @@ impl Sandboxed {
             config,
             launcher,
             keeper,
-            groups: Mutex::default(),
+            counters: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         };
         runtime.ping().await?;
@@ -119,17 +121,24 @@ impl Sandboxed {
         }
     }
 
-    /// The counters' place, found once for each sandbox.
-    async fn groups(&self, name: ContainerName) -> Result<Groups, RuntimeError> {
-        if let Some(groups) = self.groups.lock().get(&name) {
-            return Ok(groups.clone());
+    /// The counters, found once for each sandbox.
+    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
+        if let Some(counters) = self.counters.lock().get(&name) {
+            return Ok(counters.clone());
         }
         let sandbox = self.look(name).await?;
         let runs = sandbox.ended.is_none();
-        let groups = runs.then(|| Groups::of(sandbox.pid).ok()).flatten();
-        let groups = groups.ok_or(RuntimeError::NoContainer(name))?;
-        self.groups.lock().insert(name, groups.clone());
-        Ok(groups)
+        runs.then(|| self.open_counters(name, sandbox.pid))
+            .flatten()
+            .ok_or(RuntimeError::NoContainer(name))
+    }
+
+    /// None when its process has ended.
+    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
+        let counters = Groups::of(pid).and_then(|groups| groups.open());
+        let counters = Arc::new(counters.ok()?);
+        self.counters.lock().insert(name, counters.clone());
+        Some(counters)
     }
 }
 
@@ -194,10 +203,10 @@ impl Runtime for Sandboxed {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let groups = self.groups(name).await?;
-        groups.sample().map_err(|_| {
+        let counters = self.counters(name).await?;
+        counters.sample().map_err(|_| {
             // Ended: its groups are gone. The same name may be reserved anew after a release.
-            self.groups.lock().remove(&name);
+            self.counters.lock().remove(&name);
             RuntimeError::NoContainer(name)
         })
     }
@@ -224,7 +233,7 @@ impl Runtime for Sandboxed {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.groups.lock().remove(&name);
+        self.counters.lock().remove(&name);
         let request = Request::Release {
             name: name.to_string(),
         };
@@ -239,6 +248,10 @@ impl Runtime for Sandboxed {
         }
     }
 
+    fn enters_networks(&self) -> bool {
+        true
+    }
+
     fn exits(&self) -> mpsc::Receiver<ContainerName> {
         // Taken twice, the second one is closed: hints go to one receiver.
         self.exits
@@ -246,6 +259,22 @@ impl Runtime for Sandboxed {
             .take()
             .unwrap_or_else(|| mpsc::channel(1).1)
     }
+}
+
+/// What starts in sandboxes cost at the least on this machine: the launcher cloned into the same
+/// namespaces and ended at once, so many times. `folder` takes the programs. Blocks.
+pub fn floor(folder: &Path, starts: u32) -> Result<Floor, RuntimeError> {
+    let install = |program: &crate::carried::Carried| {
+        let installed = program.install(folder);
+        installed.map_err(|error| local("install its programs", &error))
+    };
+    // Without a slot the launcher ends by itself.
+    let (keeper, launcher) = (install(&KEEPER)?, install(&LAUNCHER)?);
+    bare_start(&keeper, &launcher, starts, true).map_err(|error| RuntimeError::Failed {
+        runtime: NAME,
+        action: "measure the least that a start costs",
+        detail: crate::hooks::told(&error),
+    })
 }
 
 /// All that is missing, in one error.

@@ -12,7 +12,6 @@ use cfx_sandbox::spec::{Limits, User as SandboxUser};
 use cfx_sandbox::{Refusal, Sandbox};
 
 use super::{NAME, START, Sandboxed, failed, local, no_images, stack, unexpected};
-use crate::runtime::cgroup::Groups;
 use crate::runtime::{
     Container, ContainerLimits, ContainerName, Mount, Reservation, RootFs, RuntimeError, User, etc,
 };
@@ -23,17 +22,16 @@ impl Sandboxed {
     pub(super) async fn start(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {
         let (stack, user) = root(reservation)?;
         let spec = spec(reservation, stack, user);
-        let (directory, reservation) = (self.etc_directory(reservation.name), reservation.clone());
+        let name = reservation.name;
+        let (directory, reservation) = (self.etc_directory(name), reservation.clone());
         let opened = tokio::task::spawn_blocking(move || open(&directory, &reservation)).await;
         let opened = opened.map_err(|error| local(ACTION, &io::Error::other(error)))?;
         let (targets, files) = opened.map_err(|error| local("open its mounts", &error))?;
         let request = Request::Start(Box::new(Spec { targets, ..spec }));
         let sandbox = self.start_on(stack, request, &files).await?;
-        if let Ok(groups) = Groups::of(sandbox.pid)
-            && sandbox.ended.is_none()
-        {
-            let name = sandbox.name.parse().map_err(|_| unnamed(&sandbox))?;
-            self.groups.lock().insert(name, groups);
+        if sandbox.ended.is_none() {
+            // Of one that has just ended there is nothing to count.
+            drop(self.open_counters(name, sandbox.pid));
         }
         let unnamed = unnamed(&sandbox);
         super::container(sandbox).ok_or(unnamed)

@@ -31,6 +31,7 @@ use crate::convergence::status::Platform;
 use crate::events::Events;
 use crate::log_cache::LogCache;
 use crate::metrics::Metrics;
+use crate::metrics_history::MetricsHistory;
 use crate::routing::Routers;
 use crate::state::auth::SigningKey;
 use crate::state::package::BlobFacts;
@@ -152,6 +153,7 @@ impl Harness {
             observed,
             blobs: Blobs::open(folder.path()).expect("opens"),
             log_cache: LogCache::default(),
+            metrics: MetricsHistory::default(),
             events: Arc::new(Events::new(Metrics::register(
                 &telemetry::Metrics::default(),
             ))),
@@ -177,6 +179,7 @@ impl Harness {
         };
         let means = Means {
             admin_password_hash: Some(admin_hash(&self.context.auth).await),
+            autoscaler_secret_hash: None,
             signing_key: Some(signing_key()),
             apps_domain: "apps.test".to_owned(),
             buildpacks: vec![("system_buildpack".to_owned(), blob)],
