@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod capacity;
+pub mod carried;
 pub mod config;
 pub mod drain;
 pub mod droplet_cache;
