@@ -60,8 +60,8 @@ pub(super) async fn backtest(context: &Context, args: &BacktestArgs) -> Outcome 
             .next("for example --from 2h --to 1h: from two hours ago to one"));
     }
     let step = match now.as_second() - from {
-        ..=SECONDS_KEPT_S => 1,
-        ..=TENS_KEPT_S => 10,
+        back if back <= SECONDS_KEPT_S => 1,
+        back if back <= TENS_KEPT_S => 10,
         _ => 60,
     };
     let span = Span { from, to, step };

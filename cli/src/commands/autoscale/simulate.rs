@@ -146,7 +146,7 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, text).expect("written");
             let load = shape(&format!("@{}", path.display())).expect(name);
-            assert_eq!(load.seconds(), 60, "{name}");
+            assert_eq!(load.seconds(), 61, "the last second counts: {name}");
         }
         assert!(shape("@/nowhere/at/all").is_err());
     }
