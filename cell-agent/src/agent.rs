@@ -3,13 +3,20 @@
 //! One task owns the desired set and the instances; everything else speaks to it by messages. The
 //! order inside a turn matters: what is about to be done is on disk before it is done, so that an
 //! agent killed at any moment finds out what it was doing.
+//!
+//! A turn plans, saves and shows what was touched since the last one, so that it costs the same on a
+//! cell with thousands of instances. Now and then it looks at all of them, and must find nothing.
 
 pub mod adopt;
+mod mark;
 mod news;
 pub mod picture;
+pub mod reports;
 pub mod sweep;
+mod touched;
+mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +24,7 @@ use cfx_process::clock::Clock;
 use cfx_process::shutdown::Shutdown;
 use cfx_protocol::actual::{CrashReport, Usage};
 use cfx_protocol::desired::{Assignment, DesiredFrame};
-use cfx_protocol::generation::Refused;
+use cfx_protocol::generation::{Refused, Token};
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use cfx_protocol::instance::InstanceEvent;
 use jiff::{SignedDuration, Timestamp};
@@ -26,20 +33,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::events::Events;
 use crate::execute::{Executor, Told};
-use crate::hooks::Order;
-use crate::plan::{
-    Action, BackOff, Desired, Followed, Instance, Plan, Step, Wish, Work, halt, plan,
-};
+use crate::plan::{BackOff, Desired, Followed, Instance};
 use crate::state_file::StateFile;
 use adopt::Judge;
+pub(crate) use mark::order;
 use picture::Picture;
+use reports::Reports;
+use touched::Touched;
 
-/// Longest sleep of the loop, so that a jump of the wall clock is noticed soon.
-const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// Wall and monotonic time may drift apart by less than this between two turns.
 const JUMP_MIN: Duration = Duration::from_millis(500);
-/// Pause before the next attempt when the state could not be saved.
-const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// Crash reports kept until a controller takes them; the oldest go first.
 const CRASHES_KEPT: usize = 1_000;
 
@@ -78,10 +81,18 @@ pub struct Agent {
     crashes_seen: u64,
     pub(crate) strays: BTreeMap<InstanceGuid, Stray>,
     state: Arc<Mutex<StateFile>>,
-    /// Something may differ from what is on disk.
-    unsaved: bool,
-    /// Counts changes that the controller should hear of at once.
+    /// What may need a step, differ from what is on disk, or from what is shown.
+    touched: Touched,
+    /// Back-offs, the next to end first. One that is over by then does no harm.
+    waits: BTreeSet<(Timestamp, AssignmentGuid)>,
+    /// What the controller should hear of soon, and of that, what it should hear of at once.
     changes: u64,
+    urgent: u64,
+    shown: Shown,
+    /// As on disk.
+    saved_token: Option<Token>,
+    /// Monotonic time of the last look at everything.
+    looked_at_all: Duration,
     runtime_answers: bool,
     pub(crate) halting: bool,
     /// Wall and monotonic time of the last turn.
@@ -92,6 +103,14 @@ pub struct Agent {
     pub(crate) clock: Clock,
     pub(crate) events: Events,
     picture: watch::Sender<Arc<Picture>>,
+}
+
+/// What of the picture is kept from one turn to the next.
+#[derive(Debug, Default)]
+struct Shown {
+    reports: Reports,
+    crashes: Arc<[(u64, CrashReport)]>,
+    cpu_cores: f64,
 }
 
 /// What an agent is made of.
@@ -119,8 +138,13 @@ impl Agent {
             crashes_seen: 0,
             strays: BTreeMap::new(),
             state: Arc::new(Mutex::new(parts.state)),
-            unsaved: true,
-            changes: 0,
+            touched: Touched::all(),
+            waits: BTreeSet::new(),
+            changes: 1,
+            urgent: 1,
+            shown: Shown::default(),
+            saved_token: None,
+            looked_at_all: parts.clock.monotonic(),
             runtime_answers: true,
             halting: false,
             last_look: (parts.clock.now(), parts.clock.monotonic()),
@@ -155,34 +179,6 @@ impl Agent {
         }
     }
 
-    /// One turn of the loop; tells how long to sleep if nothing happens.
-    async fn turn(&mut self) -> Duration {
-        let now = self.clock.now();
-        self.notice_jump(now);
-        let Plan { steps, wake_at } = if self.halting {
-            halt(&self.instances)
-        } else {
-            plan(&self.desired, &self.instances, now)
-        };
-        let orders: Vec<_> = steps.iter().filter_map(|step| self.mark(step)).collect();
-        let saved = self.save().await;
-        self.show();
-        if !saved {
-            // Nothing is begun that would not be remembered.
-            for (_, order) in &orders {
-                if let Some(instance) = self.instances.get_mut(&order.assignment.guid) {
-                    instance.under_way = None;
-                }
-            }
-            return SAVE_RETRY;
-        }
-        for (action, order) in orders {
-            self.executor.begin(action, order);
-        }
-        let until = wake_at.map(|due| due.duration_since(now).unsigned_abs());
-        until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
-    }
-
     /// Due times are wall time, because people read them and they outlive the agent. When the wall
     /// clock is set they move with it, so that every wait stays as long as it was.
     fn notice_jump(&mut self, wall: Timestamp) {
@@ -198,67 +194,8 @@ impl Agent {
         for instance in self.instances.values_mut() {
             instance.shift_times(jump);
         }
-        self.changed();
-    }
-
-    /// Note that a step is under way, and make its order.
-    fn mark(&mut self, step: &Step) -> Option<(Action, Order)> {
-        tracing::debug!(assignment = %step.assignment, action = ?step.action, reason = step.reason, "step");
-        if step.action == Action::Forget {
-            self.instances.remove(&step.assignment);
-            self.desired.forget(step.assignment);
-            self.changed();
-            return None;
-        }
-        if let Action::Prepare { start } = step.action {
-            return self
-                .mark_prepare(step.assignment, start)
-                .map(|order| (step.action, order));
-        }
-        let now = self.clock.now();
-        let instance = self.instances.get_mut(&step.assignment)?;
-        let mut order = order(instance);
-        // Before a controller removes an instance it has taken it out of its routes, and waited for
-        // requests in flight. A change of spec is the cell's own affair.
-        let is_changed = self.desired.wish(&instance.assignment) == Wish::Changed;
-        order.is_routed = is_changed && instance.state.is_routable();
-        instance.under_way = match step.action {
-            Action::Arm => {
-                instance.armed = true;
-                Some(Work::Arming)
-            }
-            Action::Conclude => Some(Work::Concluding),
-            Action::Clear => Some(Work::Clearing),
-            Action::Stop => Some(Work::Stopping),
-            Action::Abandon | Action::Forget | Action::Prepare { .. } => instance.under_way,
-        };
-        if step.action == Action::Stop {
-            self.apply(step.assignment, InstanceEvent::StopRequested, now);
-        }
-        if step.action != Action::Abandon {
-            self.changed();
-        }
-        Some((step.action, order))
-    }
-
-    fn mark_prepare(&mut self, guid: AssignmentGuid, start: u32) -> Option<Order> {
-        let (assignment, spec) = self.desired.get(guid)?;
-        let instance = self
-            .instances
-            .entry(guid)
-            .or_insert_with(|| Instance::new(assignment.clone(), spec.clone(), start));
-        instance.assignment = assignment.clone();
-        instance.spec = spec.clone();
-        if instance.start != start
-            || instance.state != cfx_protocol::instance::InstanceState::Preparing
-        {
-            instance.begin(start);
-        }
-        let order = order(instance);
-        instance.under_way = Some(Work::Preparing);
-        instance.remains = true;
-        self.changed();
-        Some(order)
+        self.waits.clear();
+        self.touch_all();
     }
 
     async fn take(&mut self, message: Message) {
@@ -269,37 +206,58 @@ impl Agent {
                     tracing::debug!("the link went away while its frame was followed");
                 }
             }
-            Message::Sampled(samples) => {
-                for (guid, start, usage) in samples {
-                    let instance = self.instances.get_mut(&guid);
-                    if let Some(instance) = instance.filter(|one| one.start == start) {
-                        instance.usage = Some(usage);
-                    }
-                }
+            Message::Sampled(samples) => self.sampled(samples),
+            Message::CrashesTaken(last) => {
+                self.crashes.retain(|(number, _)| *number > last);
+                self.shown.crashes = self.crashes.iter().cloned().collect();
             }
-            Message::CrashesTaken(last) => self.crashes.retain(|(number, _)| *number > last),
             Message::Drain(draining) => {
                 self.desired.draining = draining;
-                self.changed();
+                self.touch_all();
+                self.urgent += 1;
             }
             Message::Halt => {
                 self.halting = true;
-                self.changed();
+                self.touch_all();
             }
             Message::RuntimeAnswers(answers) => {
                 if self.runtime_answers != answers {
                     self.runtime_answers = answers;
-                    self.changed();
+                    self.changes += 1;
+                    self.urgent += 1;
                 }
             }
         }
     }
 
+    /// What an instance uses is no news: it changes all the time and travels by itself, see `metrics`.
+    fn sampled(&mut self, samples: Vec<(AssignmentGuid, u32, Usage)>) {
+        for (guid, start, usage) in samples {
+            let instance = self.instances.get_mut(&guid);
+            if let Some(instance) = instance.filter(|one| one.start == start) {
+                instance.usage = Some(usage);
+            }
+        }
+        let cores = self.instances.values().filter_map(|one| one.usage);
+        // Floats that are none sum up to -0.0.
+        self.shown.cpu_cores = cores.map(|usage| usage.cpu).sum::<f64>().abs();
+    }
+
     async fn follow(&mut self, frame: DesiredFrame) -> Result<Followed, Refused> {
         let is_snapshot = matches!(frame, DesiredFrame::Snapshot { .. });
+        let named: Vec<_> = match &frame {
+            DesiredFrame::Delta { upsert, remove, .. } => {
+                let upserted = upsert.iter().map(|assignment| assignment.guid);
+                upserted.chain(remove.iter().copied()).collect()
+            }
+            DesiredFrame::Snapshot { .. } | DesiredFrame::Keepalive { .. } => Vec::new(),
+        };
         let followed = self.desired.follow(frame, &self.instances)?;
-        if followed != Followed::Unchanged {
-            self.changed();
+        if is_snapshot {
+            self.touch_all();
+        } else if followed != Followed::Unchanged {
+            named.into_iter().for_each(|guid| self.touch(guid));
+            self.changes += 1;
         }
         if is_snapshot && self.judge_strays(Judge::ByFreshSnapshot).await {
             return Ok(Followed::Doubts);
@@ -307,28 +265,15 @@ impl Agent {
         Ok(followed)
     }
 
-    /// Write what has changed; false when that failed.
-    async fn save(&mut self) -> bool {
-        if !self.unsaved {
-            return true;
-        }
-        let (state, desired) = (self.state.clone(), self.desired.clone());
-        let instances: Vec<Instance> = self.instances.values().cloned().collect();
-        let write = move || state.lock().save(&desired, instances.iter());
-        let written = match tokio::task::spawn_blocking(write).await {
-            Ok(written) => written.map_err(|error| crate::hooks::told(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        match written {
-            Ok(()) => self.unsaved = false,
-            Err(error) => self.events.state_not_saved(&error),
-        }
-        !self.unsaved
+    /// Something about this one changed: it is planned, saved and reported.
+    pub(crate) fn touch(&mut self, guid: AssignmentGuid) {
+        self.touched.insert(guid);
+        self.changes += 1;
     }
 
-    /// Something changed that is to be saved and reported.
-    pub(crate) fn changed(&mut self) {
-        self.unsaved = true;
+    /// The same for all of them.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched = Touched::all();
         self.changes += 1;
     }
 
@@ -346,25 +291,6 @@ impl Agent {
         if self.crashes.len() > CRASHES_KEPT {
             self.crashes.pop_front();
         }
-    }
-
-    fn show(&self) {
-        let picture = Picture::of(self);
-        self.events
-            .counted(picture.reports.len(), picture.running, picture.cpu_cores);
-        // Nobody looks once the reporter has stopped.
-        drop(self.picture.send(Arc::new(picture)));
-    }
-}
-
-/// The order for whatever is done next about an instance.
-pub(crate) fn order(instance: &Instance) -> Order {
-    Order {
-        assignment: instance.assignment.clone(),
-        spec: instance.spec.clone(),
-        start: instance.start,
-        address: instance.address,
-        remains: instance.remains,
-        is_routed: false,
+        self.shown.crashes = self.crashes.iter().cloned().collect();
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use cfx_protocol::cell::{Capacity, CellUsage};
 
 use crate::config::{CapacityConfig, Config};
+use crate::warm::MEMBER_MB;
 
 /// Starts at once for each core, unless configured.
 const STARTS_PER_CORE: u32 = 2;
@@ -39,12 +40,18 @@ pub fn offered(machine: Machine, config: &Config) -> Capacity {
         disk_mb,
         cpu_millicores,
         slots,
-        overcommit,
+        overcommit_memory,
+        overcommit_disk,
     } = config.capacity;
+    // What is made ahead is there before anything is placed.
+    let ahead_mb = (config.warm as u64).saturating_mul(MEMBER_MB);
+    let memory_mb = memory_mb
+        .unwrap_or(machine.memory_mb)
+        .saturating_sub(ahead_mb);
     let starts = machine.cores.saturating_mul(STARTS_PER_CORE);
     Capacity {
-        memory_mb: times(memory_mb.unwrap_or(machine.memory_mb), overcommit),
-        disk_mb: times(disk_mb.unwrap_or(machine.disk_mb), overcommit),
+        memory_mb: times(memory_mb, overcommit_memory),
+        disk_mb: times(disk_mb.unwrap_or(machine.disk_mb), overcommit_disk),
         slots,
         cpu_millicores: cpu_millicores.unwrap_or_else(|| machine.cores.saturating_mul(1_000)),
         starts: config.starts.unwrap_or(starts).max(1),
@@ -103,14 +110,19 @@ mod tests {
             (offer.memory_mb, offer.cpu_millicores, offer.starts),
             (1_000, 4_000, 8)
         );
-        config.capacity.overcommit = 2.5;
+        (
+            config.capacity.overcommit_memory,
+            config.capacity.overcommit_disk,
+        ) = (2.5, 2.0);
         config.capacity.disk_mb = Some(100);
         config.starts = Some(0);
         let offer = offered(MACHINE, &config);
         assert_eq!(
             (offer.memory_mb, offer.disk_mb, offer.starts),
-            (2_500, 250, 1)
+            (2_500, 200, 1)
         );
+        config.warm = 100;
+        assert_eq!(offered(MACHINE, &config).memory_mb, 1_500);
     }
 
     #[test]

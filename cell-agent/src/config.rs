@@ -8,16 +8,27 @@ use cfx_protocol::id::CellGuid;
 use cfx_protocol::quantity::parse_bytes;
 use serde::Deserialize;
 
+use crate::hooks::ground::Ready;
 use crate::plan::BackOff;
 
 /// Instances at once when nothing else is said: Diego's number for one cell.
 pub const SLOTS_DEFAULT: u32 = 250;
 /// Largest overcommit factor that is not a typing error.
-const OVERCOMMIT_MAX: f64 = 64.0;
+pub const OVERCOMMIT_MAX: f64 = 64.0;
+/// Smallest factor that still leaves a cell of use.
+pub const OVERCOMMIT_MIN: f64 = 0.1;
 /// Room for unpacked droplets when nothing else is said, bytes.
 const DROPLET_CACHE_DEFAULT_BYTES: u64 = 10 << 30;
 /// CPU for reading log floods when nothing else is said, thousandths of a core.
 const LOG_CPU_DEFAULT_MILLICORES: u32 = 250;
+
+/// Most instances made ahead: as many as have addresses beside those that run.
+pub const WARM_MAX: usize = 1_000;
+/// Volumes and networks made ahead when nothing else is said: as many as start while the next are
+/// being made.
+const READY_DEFAULT: usize = 8;
+/// Most of them: each volume has a loop device, and each network an address.
+const READY_MAX: usize = 1_000;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -33,6 +44,10 @@ pub struct Config {
     pub capacity: CapacityConfig,
     /// Starts at once; none: twice the cores.
     pub starts: Option<u32>,
+    /// Instances made ahead, whose first process waits.
+    pub warm: usize,
+    /// Volumes and network namespaces made ahead.
+    pub ready: Ready,
     pub droplet_cache_bytes: u64,
     /// CPU for reading logs, thousandths of a core; past it the writers wait.
     pub log_cpu_millicores: u32,
@@ -50,8 +65,10 @@ pub struct CapacityConfig {
     pub disk_mb: Option<u64>,
     pub cpu_millicores: Option<u32>,
     pub slots: u32,
-    /// Memory and disk are offered this many times.
-    pub overcommit: f64,
+    /// Memory is offered this many times: apps rarely use what they may.
+    pub overcommit_memory: f64,
+    /// The same for disk.
+    pub overcommit_disk: f64,
 }
 
 impl Default for CapacityConfig {
@@ -61,7 +78,8 @@ impl Default for CapacityConfig {
             disk_mb: None,
             cpu_millicores: None,
             slots: SLOTS_DEFAULT,
-            overcommit: 1.0,
+            overcommit_memory: 1.0,
+            overcommit_disk: 1.0,
         }
     }
 }
@@ -102,6 +120,11 @@ impl Config {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             capacity: CapacityConfig::default(),
             starts: None,
+            warm: 0,
+            ready: Ready {
+                volumes: READY_DEFAULT,
+                networks: READY_DEFAULT,
+            },
             droplet_cache_bytes: DROPLET_CACHE_DEFAULT_BYTES,
             log_cpu_millicores: LOG_CPU_DEFAULT_MILLICORES,
             admin: None,
@@ -130,8 +153,15 @@ pub struct Raw {
     pub disk: Option<String>,
     pub cores: Option<f64>,
     pub slots: Option<u32>,
+    /// Of memory and disk, unless one of them has its own.
     pub overcommit: Option<f64>,
+    pub overcommit_memory: Option<f64>,
+    pub overcommit_disk: Option<f64>,
     pub starts: Option<u32>,
+    /// Instances made ahead; each takes 4 MiB of the memory that the cell offers.
+    pub warm: Option<usize>,
+    /// Volumes and network namespaces made ahead.
+    pub ready: Option<usize>,
     pub droplet_cache: Option<String>,
     /// Of one core.
     pub log_cpu: Option<f64>,
@@ -169,17 +199,14 @@ impl Raw {
                 return Err(Invalid::Empty { field });
             }
         }
+        let both = Some(factor("overcommit", self.overcommit)?);
         let capacity = CapacityConfig {
             memory_mb: mebibytes("memory", self.memory.as_deref())?,
             disk_mb: mebibytes("disk", self.disk.as_deref())?,
             cpu_millicores: millicores("cores", self.cores, 1_024.0)?,
             slots: self.slots.unwrap_or(SLOTS_DEFAULT),
-            overcommit: in_range(
-                "overcommit",
-                self.overcommit.unwrap_or(1.0),
-                0.1,
-                OVERCOMMIT_MAX,
-            )?,
+            overcommit_memory: factor("overcommit_memory", self.overcommit_memory.or(both))?,
+            overcommit_disk: factor("overcommit_disk", self.overcommit_disk.or(both))?,
         };
         let defaults = Config::new(cell, self.name, self.data);
         Ok(Config {
@@ -188,6 +215,11 @@ impl Raw {
             address: self.address,
             capacity,
             starts: self.starts,
+            warm: count("warm", self.warm, WARM_MAX)?.unwrap_or(defaults.warm),
+            ready: count("ready", self.ready, READY_MAX)?.map_or(defaults.ready, |count| Ready {
+                volumes: count,
+                networks: count,
+            }),
             droplet_cache_bytes: amount("droplet_cache", self.droplet_cache.as_deref())?
                 .unwrap_or(defaults.droplet_cache_bytes),
             log_cpu_millicores: millicores("log_cpu", self.log_cpu, 64.0)?
@@ -197,6 +229,11 @@ impl Raw {
             ..defaults
         })
     }
+}
+
+fn factor(field: &'static str, factor: Option<f64>) -> Result<f64, Invalid> {
+    let factor = factor.unwrap_or(1.0);
+    in_range(field, factor, OVERCOMMIT_MIN, OVERCOMMIT_MAX)
 }
 
 fn amount(field: &'static str, text: Option<&str>) -> Result<Option<u64>, Invalid> {
@@ -220,6 +257,17 @@ fn millicores(field: &'static str, cores: Option<f64>, most: f64) -> Result<Opti
         reason = "the range was checked"
     )]
     Ok(Some((cores * 1_000.0) as u32))
+}
+
+fn count(field: &'static str, count: Option<usize>, most: usize) -> Result<Option<usize>, Invalid> {
+    match count {
+        Some(count) if count > most => Err(Invalid::OutOfRange {
+            field,
+            least: "0".to_owned(),
+            most: most.to_string(),
+        }),
+        other => Ok(other),
+    }
 }
 
 fn in_range(field: &'static str, value: f64, least: f64, most: f64) -> Result<f64, Invalid> {
@@ -252,6 +300,17 @@ mod tests {
         assert_eq!(config.capacity.cpu_millicores, Some(1_500));
         assert_eq!(config.log_cpu_millicores, 500);
         assert_eq!(config.capacity.slots, SLOTS_DEFAULT);
+        assert_eq!((config.warm, config.ready.volumes), (0, READY_DEFAULT));
+        let config = raw("overcommit: 2\novercommit_disk: 3\n")
+            .check(CellGuid::NIL)
+            .expect("valid");
+        assert_eq!(
+            (
+                config.capacity.overcommit_memory,
+                config.capacity.overcommit_disk
+            ),
+            (2.0, 3.0)
+        );
     }
 
     #[test]
@@ -260,8 +319,11 @@ mod tests {
             ("memory: lots", "cell.memory"),
             ("overcommit: 0", "cell.overcommit"),
             ("overcommit: .nan", "cell.overcommit"),
+            ("overcommit_memory: 65", "cell.overcommit_memory"),
+            ("overcommit_disk: 0", "cell.overcommit_disk"),
             ("cores: -1", "cell.cores"),
             ("zone: ' '", "cell.zone"),
+            ("warm: 1001", "cell.warm"),
         ] {
             let error = raw(text).check(CellGuid::NIL).expect_err(text).to_string();
             assert!(error.starts_with(field), "{error}");

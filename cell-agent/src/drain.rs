@@ -9,20 +9,27 @@ use tokio::sync::{mpsc, watch};
 
 use crate::agent::Message;
 use crate::agent::picture::Picture;
+use crate::warm::Warm;
 
 /// The hand on a cell's drain; cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Drain {
     messages: mpsc::Sender<Message>,
     picture: watch::Receiver<Arc<Picture>>,
+    warm: Warm,
 }
 
 impl Drain {
     pub(crate) fn new(
         messages: mpsc::Sender<Message>,
         picture: watch::Receiver<Arc<Picture>>,
+        warm: Warm,
     ) -> Self {
-        Self { messages, picture }
+        Self {
+            messages,
+            picture,
+            warm,
+        }
     }
 
     /// Take nothing new from now on.
@@ -41,6 +48,7 @@ impl Drain {
         drop(self.messages.send(Message::Halt).await);
         let mut picture = self.picture.clone();
         drop(picture.wait_for(|picture| picture.halted).await);
+        self.warm.close().await;
     }
 
     async fn set(&self, draining: bool) {

@@ -3,8 +3,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-use cfx_process::telemetry::Metrics;
-use cfx_protocol::id::InstanceGuid;
+use cfx_process::telemetry::{Metrics, START_TRACE};
+use cfx_protocol::desired::Assignment;
+use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use cfx_protocol::instance::CrashReason;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,6 +22,7 @@ pub struct Events {
     start_failures: Counter,
     stop_overruns: Counter,
     step_failures: Counter,
+    steps_missed: Counter,
     refused_frames: Counter,
     redials: Counter,
     log_lines_lost: Counter,
@@ -29,6 +31,7 @@ pub struct Events {
     prepared_in_seconds: Histogram,
     instances: Gauge,
     running: Gauge,
+    warm: Gauge,
     usage_cores: Gauge<f64, AtomicU64>,
 }
 
@@ -69,6 +72,10 @@ impl Events {
                 "Instances killed after their grace",
             ),
             step_failures: counter("cfx_cell_step_failures", "Steps that failed and go on"),
+            steps_missed: counter(
+                "cfx_cell_steps_missed",
+                "Steps found by the look at everything: bugs",
+            ),
             refused_frames: counter(
                 "cfx_cell_refused_frames",
                 "Frames of older or foreign controllers",
@@ -92,8 +99,15 @@ impl Events {
                 "Assignments of which something is here",
             ),
             running: gauge("cfx_cell_instances_running", "Instances that run"),
+            warm: gauge("cfx_cell_warm", "Instances that were made ahead and wait"),
             usage_cores,
         }
+    }
+
+    /// For measuring: a start has come this far.
+    pub fn start_step(&self, assignment: &Assignment, step: &'static str) {
+        let Assignment { guid, index, .. } = assignment;
+        tracing::trace!(target: START_TRACE, assignment = %guid, index, step, "start");
     }
 
     pub fn prepared(&self, name: InstanceGuid, seconds: f64) {
@@ -153,9 +167,18 @@ impl Events {
         );
     }
 
+    pub fn warm(&self, ready: usize) {
+        self.warm.set(i64::try_from(ready).unwrap_or(i64::MAX));
+    }
+
     pub fn swept(&self, name: InstanceGuid) {
         self.swept.inc();
         tracing::warn!(instance = %name, "cleared away what an earlier agent left");
+    }
+
+    pub fn step_was_missed(&self, assignment: AssignmentGuid, reason: &'static str) {
+        self.steps_missed.inc();
+        tracing::error!(%assignment, reason, "a step was found that should have been taken before");
     }
 
     pub fn adopted(&self, running: usize, ended: usize) {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timing;
 use crate::events::Events;
 use crate::health::Finding;
+use crate::health::crowd::Crowd;
 use crate::hooks::{self, Order, Tools};
 use crate::logs::budget::Budget;
 use crate::logs::{Outbox, Voice};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) supervisor: Supervisor,
     pub(crate) starts: FairGate,
+    /// All that were armed and are not healthy yet.
+    pub(crate) crowd: Crowd,
     news: mpsc::UnboundedSender<Told>,
     standing: Mutex<BTreeMap<InstanceGuid, Arc<Standing>>>,
     preparing: Mutex<BTreeMap<AssignmentGuid, CancellationToken>>,
@@ -102,6 +105,7 @@ impl Executor {
             budget: parts.budget,
             supervisor: parts.supervisor,
             starts,
+            crowd: Crowd::default(),
             news,
             standing: Mutex::default(),
             preparing: Mutex::default(),
@@ -152,6 +156,12 @@ impl Executor {
         prepare::adopt(self.shared.clone(), order, state.clone()).await;
     }
 
+    /// What all starts pass.
+    #[must_use]
+    pub fn gate(&self) -> FairGate {
+        self.shared.starts.clone()
+    }
+
     /// The live side of all instances.
     #[must_use]
     pub fn standing(&self) -> Vec<Arc<Standing>> {
@@ -166,6 +176,16 @@ impl Executor {
                 "look at an end",
                 async move { standing.look(&shared).await },
             );
+        }
+    }
+
+    /// The kernel killed a process of this one at its memory limit.
+    pub fn out_of_memory(&self, name: InstanceGuid) {
+        if let Some(standing) = self.shared.standing_of(name) {
+            let shared = self.shared.clone();
+            self.spawn("end for want of memory", async move {
+                standing.run_out_of_memory(&shared).await;
+            });
         }
     }
 

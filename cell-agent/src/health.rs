@@ -3,6 +3,7 @@
 //! Probes are made over real sockets by `probe`; what they mean is decided by `verdict`, which is
 //! pure. Nothing here stops or restarts anything.
 
+pub mod crowd;
 pub mod probe;
 pub mod verdict;
 
@@ -12,8 +13,15 @@ use cfx_process::clock::Clock;
 use cfx_protocol::actual::Address;
 use cfx_protocol::health::{Check, HealthCheck, ReadinessCheck};
 
+use crowd::Crowd;
 use probe::Target;
-use verdict::{StartVerdict, Startup};
+use verdict::{StartVerdict, Startup, pause};
+
+/// From the launch to the first probe: before that no program listens.
+const FIRST_PROBE: Duration = Duration::from_millis(1);
+/// Liveness probes of instances that started together are spread over this many parts of their
+/// interval.
+const SPREAD: u32 = 16;
 
 /// What a monitor finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +52,8 @@ pub struct Monitor {
     pub health: HealthCheck,
     pub readiness: ReadinessCheck,
     pub target: Target,
+    /// All that are starting on this cell.
+    pub crowd: Crowd,
     pub clock: Clock,
 }
 
@@ -54,6 +64,7 @@ impl Monitor {
         readiness: ReadinessCheck,
         address: Address,
         ports: &[u16],
+        crowd: Crowd,
         clock: Clock,
     ) -> Self {
         let target = Target {
@@ -64,6 +75,7 @@ impl Monitor {
             health,
             readiness,
             target,
+            crowd,
             clock,
         }
     }
@@ -89,12 +101,17 @@ impl Monitor {
     }
 
     async fn wait_until_up(&self) -> Result<(), Finding> {
+        let _starting = self.crowd.join();
         let mut startup = Startup::new(self.health.start_timeout_s, self.clock.monotonic());
+        if self.health.check != Check::Process {
+            self.clock.sleep(FIRST_PROBE).await;
+        }
         loop {
             let result = self
                 .probe(&self.health.check, self.health.invocation_timeout_s)
                 .await;
-            match startup.judge(result, self.clock.monotonic()) {
+            let crowd = self.crowd.count();
+            match startup.judge(result, self.clock.monotonic(), crowd) {
                 StartVerdict::Up => return Ok(()),
                 StartVerdict::AgainAfter(pause) => self.clock.sleep(pause).await,
                 StartVerdict::Never { after_s, detail } => {
@@ -109,8 +126,11 @@ impl Monitor {
             // Its end is seen by others.
             return std::future::pending().await;
         }
+        let interval = seconds(self.health.interval_s);
+        let mut wait = interval / SPREAD * (1 + self.target.number() % SPREAD);
         loop {
-            self.clock.sleep(seconds(self.health.interval_s)).await;
+            self.clock.sleep(wait).await;
+            wait = interval;
             let result = self
                 .probe(&self.health.check, self.health.invocation_timeout_s)
                 .await;
@@ -128,9 +148,20 @@ impl Monitor {
         if self.readiness.check == Check::Process {
             return std::future::pending().await;
         }
+        let interval = seconds(self.readiness.interval_s);
+        let (began, mut was_ready) = (self.clock.monotonic(), ready);
         loop {
-            self.clock.sleep(seconds(self.readiness.interval_s)).await;
+            // One that has not been ready yet may be any moment.
+            let wait = match was_ready {
+                true => interval,
+                false => {
+                    let elapsed = self.clock.monotonic().saturating_sub(began);
+                    pause(elapsed, self.crowd.count(), interval)
+                }
+            };
+            self.clock.sleep(wait).await;
             let now = self.is_ready().await;
+            was_ready |= now;
             if now != ready {
                 ready = now;
                 if tell(Finding::ReadinessChanged { ready }).is_err() {

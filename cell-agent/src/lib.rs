@@ -5,6 +5,7 @@
 //!                            ^                |
 //!                            +---- news ------+--> health, logs
 //! link::report <--picture-- agent                  logs --> link::ship
+//!                                               metrics --> link::metrics
 //! ```
 //! `plan` decides everything and is pure. A cell that no controller answers runs what it runs and
 //! restarts what crashes; an agent that is killed is replaced by one that takes everything over.
@@ -30,6 +31,7 @@ pub mod slot;
 pub mod staging;
 pub mod state_file;
 pub mod volume;
+pub mod warm;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use cfx_process::shutdown::Shutdown;
 use cfx_process::supervisor::{OnEnd, Supervisor};
 use cfx_process::telemetry::Metrics;
 use cfx_protocol::cell::{Capacity, CellRegistration};
+use cfx_protocol::metrics::CellMetrics;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -56,12 +59,14 @@ use droplet_cache::DropletCache;
 use events::Events;
 use execute::Executor;
 use hooks::Tools;
-use hooks::ground::Ground;
+use hooks::ground::{Ground, Ready};
 use logs::Outbox;
 use logs::budget::Budget;
 use runtime::{ContainerName, Runtime};
 use staging::Stager;
 use state_file::{Restored, StateFile};
+use warm::Warm;
+use warm::keeper::{self, Keeper};
 
 /// Messages that may wait for the agent; their senders wait when there are more.
 const MESSAGES_MAX: usize = 256;
@@ -151,8 +156,9 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         tools,
         machine,
     };
-    let messages = cell.run_agent(state, restored, picture, &looker);
-    cell.run_link(&messages, &looker);
+    let (shipped, seconds) = mpsc::channel(link::SECONDS_KEPT);
+    let messages = cell.run_agent(state, restored, picture, &looker, shipped);
+    cell.run_link(&messages, &looker, seconds);
     let admin_address = match admin {
         Some(listener) => {
             let address = listener.local_addr().map_err(io("listen for /metrics"))?;
@@ -165,7 +171,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
         gateway: cell.tools.ground.gateway(),
         capacity: cell.tools.capacity,
         admin: admin_address,
-        drain: Drain::new(messages, looker.clone()),
+        drain: Drain::new(messages, looker.clone(), cell.tools.warm.clone()),
         picture: looker,
         supervisor: cell.supervisor,
     })
@@ -196,6 +202,7 @@ fn tools(
         capacity: capacity::offered(machine, config),
         cell: config.address,
         uid_base: config.uid_base,
+        warm: Warm::new(config.warm, edges.clock.clone()),
     })
 }
 
@@ -225,6 +232,7 @@ impl Cell {
         restored: Restored,
         picture: watch::Sender<Arc<Picture>>,
         looker: &watch::Receiver<Arc<Picture>>,
+        seconds: mpsc::Sender<CellMetrics>,
     ) -> mpsc::Sender<Message> {
         let clock = &self.edges.clock;
         let (executor, news) = Executor::new(execute::Parts {
@@ -242,7 +250,9 @@ impl Cell {
             tools: self.tools.clone(),
             executor: executor.clone(),
             every: self.config.timing.sample,
+            cell: self.config.cell,
             messages: messages.clone(),
+            seconds,
         };
         self.spawn("sampler", sampler.run());
         let sweeper = Sweeper {
@@ -251,6 +261,22 @@ impl Cell {
             picture: looker.clone(),
         };
         self.spawn("sweeper", sweeper.run());
+        self.tools.ground.keep_ready(Ready {
+            // A runtime that makes its own cannot use them.
+            networks: if self.edges.runtime.enters_networks() {
+                self.config.ready.networks
+            } else {
+                0
+            },
+            ..self.config.ready
+        });
+        let keeper = Keeper {
+            tools: self.tools.clone(),
+            gate: executor.gate(),
+            ids: self.edges.ids.clone(),
+            events: self.events.clone(),
+        };
+        self.spawn("keep ready", keeper.run());
         let agent = Agent::new(agent::Parts {
             desired: restored.desired,
             instances: restored.instances,
@@ -264,11 +290,21 @@ impl Cell {
         });
         let tools = self.tools.clone();
         let shutdown = self.shutdown.clone();
-        self.spawn("agent", boot(agent, tools, news, receiver, shutdown));
+        let boot = Boot {
+            agent,
+            tools,
+            events: self.events.clone(),
+        };
+        self.spawn("agent", boot.run(news, receiver, shutdown));
         messages
     }
 
-    fn run_link(&self, messages: &mpsc::Sender<Message>, looker: &watch::Receiver<Arc<Picture>>) {
+    fn run_link(
+        &self,
+        messages: &mpsc::Sender<Message>,
+        looker: &watch::Receiver<Arc<Picture>>,
+        seconds: mpsc::Receiver<CellMetrics>,
+    ) {
         let Edges {
             clock, ids, client, ..
         } = &self.edges;
@@ -302,6 +338,12 @@ impl Cell {
             ids: ids.clone(),
         };
         self.spawn("ship logs", shipper.run());
+        let shipper = link::MetricsShipper {
+            client: client.clone(),
+            seconds,
+            clock: clock.clone(),
+        };
+        self.spawn("ship metrics", shipper.run());
     }
 
     fn registration(&self) -> CellRegistration {
@@ -340,25 +382,34 @@ impl Cell {
     }
 }
 
-/// Take over, then run.
-async fn boot(
-    mut agent: Agent,
+/// Takes over, then runs.
+struct Boot {
+    agent: Agent,
     tools: Tools,
-    news: mpsc::UnboundedReceiver<execute::Told>,
-    messages: mpsc::Receiver<Message>,
-    shutdown: Shutdown,
-) {
-    let containers = loop {
-        match tools.runtime.adopt().await {
-            Ok(containers) => break containers,
-            Err(error) => {
-                tracing::warn!(%error, "the runtime cannot tell what it holds; asking again");
-                tools.clock.sleep(ADOPT_RETRY).await;
+    events: Events,
+}
+
+impl Boot {
+    async fn run(
+        mut self,
+        news: mpsc::UnboundedReceiver<execute::Told>,
+        messages: mpsc::Receiver<Message>,
+        shutdown: Shutdown,
+    ) {
+        let containers = loop {
+            match self.tools.runtime.adopt().await {
+                Ok(containers) => break containers,
+                Err(error) => {
+                    tracing::warn!(%error, "the runtime cannot tell what it holds; asking again");
+                    self.tools.clock.sleep(ADOPT_RETRY).await;
+                }
             }
-        }
-    };
-    agent.adopt(containers).await;
-    agent.run(news, messages, shutdown).await;
+        };
+        self.agent.adopt(containers.clone()).await;
+        // After instances have their addresses, before anybody new gets one.
+        keeper::take_up(&self.tools, &self.events, &containers).await;
+        self.agent.run(news, messages, shutdown).await;
+    }
 }
 
 async fn hints(mut ended: mpsc::Receiver<ContainerName>, executor: Executor) {

@@ -1,11 +1,14 @@
 //! The cell's side of its link to the controllers: it dials, follows the desired set, reports, and
-//! ships logs. When nobody answers the cell goes on alone; nothing here may hold it up.
+//! ships logs and metrics. When nobody answers the cell goes on alone; nothing here may hold it up.
 
 mod follow;
+mod metrics;
 mod report;
 mod ship;
 
 pub use follow::Follower;
+pub(crate) use metrics::EARLY_MAX;
+pub use metrics::{MetricsShipper, SECONDS_KEPT};
 pub use report::{Acknowledged, Reporter};
 pub use ship::Shipper;
 

@@ -30,8 +30,8 @@ pub use instance::{Instance, Work};
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// The first back-off that ends.
-    pub wake_at: Option<Timestamp>,
+    /// Back-offs that have not ended, each with whose it is.
+    pub waits: Vec<(Timestamp, AssignmentGuid)>,
 }
 
 /// The next step of one instance. The reason is what people are shown.
@@ -68,18 +68,28 @@ pub fn plan(
     actual: &BTreeMap<AssignmentGuid, Instance>,
     now: Timestamp,
 ) -> Plan {
+    let new = desired.assignments.keys();
+    let new = new.filter(|guid| !actual.contains_key(guid));
+    plan_of(actual.keys().chain(new).copied(), desired, actual, now)
+}
+
+/// The same for some of them. No step depends on another instance, so planning those that were
+/// touched is planning all of them.
+#[must_use]
+pub fn plan_of(
+    guids: impl Iterator<Item = AssignmentGuid>,
+    desired: &Desired,
+    actual: &BTreeMap<AssignmentGuid, Instance>,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan::default();
-    for instance in actual.values() {
-        let wish = desired.wish(&instance.assignment);
-        if let Some((action, reason)) = next_step(instance, wish, now) {
-            plan.push(instance.assignment.guid, action, reason);
-        } else if let Some(due) = wakes_at(instance, wish, now) {
-            plan.wake_at = Some(plan.wake_at.map_or(due, |earlier| earlier.min(due)));
-        }
-    }
-    for guid in desired.to_start() {
-        if !actual.contains_key(&guid) {
-            plan.push(guid, prepare(0), "the controller placed it here");
+    for guid in guids {
+        match actual.get(&guid) {
+            Some(instance) => plan.consider(instance, desired.wish(&instance.assignment), now),
+            None if desired.may_start(guid) => {
+                plan.push(guid, prepare(0), "the controller placed it here");
+            }
+            None => {}
         }
     }
     plan
@@ -144,6 +154,21 @@ fn wakes_at(instance: &Instance, wish: Wish, now: Timestamp) -> Option<Timestamp
 }
 
 impl Plan {
+    /// The first back-off that ends.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.waits.iter().map(|(due, _)| *due).min()
+    }
+
+    fn consider(&mut self, instance: &Instance, wish: Wish, now: Timestamp) {
+        let guid = instance.assignment.guid;
+        if let Some((action, reason)) = next_step(instance, wish, now) {
+            self.push(guid, action, reason);
+        } else if let Some(due) = wakes_at(instance, wish, now) {
+            self.waits.push((due, guid));
+        }
+    }
+
     fn push(&mut self, assignment: AssignmentGuid, action: Action, reason: &'static str) {
         self.steps.push(Step {
             assignment,

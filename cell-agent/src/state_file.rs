@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! <directory>/key                    the key that seals specs, readable by root only
-//!             desired                token and assignments
+//!             journal                token, assignments, and what happened to each of them
 //!             specs/<digest of id>   one spec, sealed: it holds credentials
-//!             instances/<guid>       what happened to one assignment
 //! ```
-//! Every file appears whole or not at all and carries its own check, so a kill at any moment loses
-//! no more than the write under way, and a damaged file loses no more than itself. Damage is told
-//! and never read as "nothing is wanted".
+//! Only what changed is written, and once for a whole turn of the agent. Everything carries its own
+//! check, so a kill at any moment loses no more than the write under way, and damage loses no more
+//! than the line or file it is in. Damage is told and never read as "nothing is wanted".
 
+mod journal;
 mod seal;
+mod spec_folder;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,12 +25,12 @@ use cfx_protocol::desired::{Assignment, InstanceSpec, SpecId};
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::AssignmentGuid;
 use cfx_protocol::instance::InstanceState;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::plan::{Desired, Instance};
+use journal::{Journal, Line};
 use seal::Key;
+use spec_folder::SpecFolder;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -85,184 +86,227 @@ pub struct Restored {
     pub damaged: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct DesiredFile {
-    token: Option<Token>,
-    assignments: Vec<Assignment>,
+/// What has changed since the last time, and what it refers to.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub token: Option<Token>,
+    pub entries: Vec<Entry>,
+    pub specs: BTreeMap<SpecId, Arc<InstanceSpec>>,
+    /// The entries are all there are: others are gone.
+    pub whole: bool,
+}
+
+/// All that is kept about one assignment.
+#[derive(Debug)]
+pub struct Entry {
+    pub guid: AssignmentGuid,
+    /// None when the controller does not want it.
+    pub wanted: Option<Assignment>,
+    /// None when nothing of it is here.
+    pub facts: Option<Facts>,
 }
 
 /// Writes the state of one cell.
 #[derive(Debug)]
 pub struct StateFile {
-    directory: PathBuf,
-    key: Key,
-    ids: IdSource,
-    specs: BTreeSet<SpecId>,
-    saved: BTreeMap<AssignmentGuid, Facts>,
-    saved_token: Option<Token>,
+    specs: SpecFolder,
+    journal: Journal,
+    /// What the journal says, or is to say after the next rewrite.
+    token: Option<Token>,
+    wanted: BTreeMap<AssignmentGuid, Assignment>,
+    facts: BTreeMap<AssignmentGuid, Facts>,
+    journal_path: PathBuf,
 }
 
 impl StateFile {
     /// Open the folder and read what is there.
     pub fn open(directory: PathBuf, ids: IdSource) -> Result<(Self, Restored), StateError> {
-        for folder in [
-            directory.clone(),
-            directory.join("specs"),
-            directory.join("instances"),
-        ] {
-            durable_file::create_private_folder(&folder).map_err(io("make", &folder))?;
+        let spec_folder = directory.join("specs");
+        for folder in [&directory, &spec_folder] {
+            durable_file::create_private_folder(folder).map_err(cannot("make", folder))?;
         }
         let mut damaged = Vec::new();
         let key = open_key(&directory, &ids, &mut damaged)?;
+        let journal_path = directory.join("journal");
         let mut file = Self {
-            directory,
-            key,
-            ids,
-            specs: BTreeSet::new(),
-            saved: BTreeMap::new(),
-            saved_token: None,
+            specs: SpecFolder::new(spec_folder, key, ids),
+            journal: Journal::new(journal_path.clone()),
+            token: None,
+            wanted: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            journal_path,
         };
-        let restored = file.read_all(damaged)?;
+        let restored = file.read(damaged)?;
         Ok((file, restored))
     }
 
-    /// Write what has changed since the last time. Specs come before what refers to them.
-    pub fn save<'a>(
-        &mut self,
-        desired: &Desired,
-        instances: impl Iterator<Item = &'a Instance> + Clone,
-    ) -> Result<(), StateError> {
-        let own = instances
-            .clone()
-            .map(|one| (&one.assignment.spec, &one.spec));
-        for (id, spec) in desired.specs.iter().chain(own) {
-            if !self.specs.contains(id) {
-                self.write_spec(id, spec)?;
-                self.specs.insert(id.clone());
-            }
+    /// Write what has changed. After a failure the next call writes everything.
+    pub fn save(&mut self, changes: Changes) -> Result<(), StateError> {
+        let saved = self.write(changes);
+        if saved.is_err() {
+            self.journal.distrust();
         }
-        if desired.token.is_some() && desired.token != self.saved_token {
-            self.write_desired(desired)?;
-            self.saved_token = desired.token;
-        }
-        let mut gone: BTreeSet<_> = self.saved.keys().copied().collect();
-        for instance in instances.clone() {
-            gone.remove(&instance.assignment.guid);
-            self.write_facts(Facts::from(instance))?;
-        }
-        for guid in gone {
-            self.remove(&self.instance_path(guid))?;
-            self.saved.remove(&guid);
-        }
-        let used = instances.map(|one| &one.assignment.spec);
-        self.drop_unused_specs(desired.specs.keys().chain(used).collect())
+        saved
     }
 
-    fn write_spec(&self, id: &SpecId, spec: &Arc<InstanceSpec>) -> Result<(), StateError> {
-        let plain = serde_json::to_vec(&(id, spec))?;
-        let sealed = self.key.seal(plain, &self.ids).ok_or(StateError::Seal)?;
-        self.write(&self.spec_path(id), &sealed)
-    }
-
-    fn write_desired(&self, desired: &Desired) -> Result<(), StateError> {
-        let file = DesiredFile {
-            token: desired.token,
-            assignments: desired.assignments.values().cloned().collect(),
+    /// Specs come before what refers to them.
+    fn write(&mut self, changes: Changes) -> Result<(), StateError> {
+        let Changes {
+            token,
+            mut entries,
+            specs,
+            whole,
+        } = changes;
+        if whole {
+            self.add_gone(&mut entries);
+        }
+        let mut lines = Vec::new();
+        for entry in entries {
+            self.note(entry, &specs, &mut lines)?;
+        }
+        // Last: one that is lost alone makes the controller repeat itself, and nothing worse.
+        if let Some(token) = token.filter(|token| self.token != Some(*token)) {
+            self.token = Some(token);
+            lines.push(Line::Token(token));
+        }
+        let written = if self.journal.is_worn() {
+            self.journal.rewrite(self.everything())
+        } else if lines.is_empty() {
+            return Ok(());
+        } else {
+            self.journal.append(&lines)
         };
-        self.write(
-            &self.directory.join("desired"),
-            &checked(&serde_json::to_vec(&file)?),
-        )
+        written.map_err(cannot("write", &self.journal_path))?;
+        self.specs.sweep()
     }
 
-    fn write_facts(&mut self, facts: Facts) -> Result<(), StateError> {
-        let guid = facts.assignment.guid;
-        if self.saved.get(&guid) != Some(&facts) {
-            self.write(
-                &self.instance_path(guid),
-                &checked(&serde_json::to_vec(&facts)?),
-            )?;
-            self.saved.insert(guid, facts);
-        }
-        Ok(())
+    /// What is on disk and not in `entries` is gone.
+    fn add_gone(&self, entries: &mut Vec<Entry>) {
+        let here: BTreeSet<_> = entries.iter().map(|entry| entry.guid).collect();
+        let known: BTreeSet<_> = self.wanted.keys().chain(self.facts.keys()).collect();
+        let gone = known.into_iter().filter(|guid| !here.contains(guid));
+        entries.extend(gone.map(|guid| Entry {
+            guid: *guid,
+            wanted: None,
+            facts: None,
+        }));
     }
 
-    fn drop_unused_specs(&mut self, used: BTreeSet<&SpecId>) -> Result<(), StateError> {
-        let unused: Vec<_> = self
-            .specs
-            .iter()
-            .filter(|id| !used.contains(id))
-            .cloned()
-            .collect();
-        for id in unused {
-            self.remove(&self.spec_path(&id))?;
-            self.specs.remove(&id);
-        }
-        Ok(())
-    }
-
-    fn write(&self, path: &Path, content: &[u8]) -> Result<(), StateError> {
-        durable_file::write(path, content, MODE_SECRET).map_err(io("write", path))
-    }
-
-    fn remove(&self, path: &Path) -> Result<(), StateError> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("delete", path)(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ids come from outside: their digest is a safe file name.
-    fn spec_path(&self, id: &SpecId) -> PathBuf {
-        let name = hex::encode(Sha256::digest(id.0.as_bytes()));
-        self.directory.join("specs").join(name)
-    }
-
-    fn instance_path(&self, guid: AssignmentGuid) -> PathBuf {
-        self.directory.join("instances").join(guid.to_string())
-    }
-
-    fn read_all(&mut self, mut damaged: Vec<String>) -> Result<Restored, StateError> {
-        let mut specs = BTreeMap::new();
-        for path in files(&self.directory.join("specs"))? {
-            let content = durable_file::read(&path)
-                .map_err(io("read", &path))?
-                .unwrap_or_default();
-            let opened = self.key.open(content);
-            match opened.and_then(|plain| {
-                serde_json::from_slice::<(SpecId, Arc<InstanceSpec>)>(&plain).ok()
-            }) {
-                Some((id, spec)) => drop(specs.insert(id, spec)),
-                None => damaged.push(format!("{} cannot be opened", path.display())),
+    /// Take an entry over, with a line for whatever of it is news.
+    fn note(
+        &mut self,
+        entry: Entry,
+        specs: &BTreeMap<SpecId, Arc<InstanceSpec>>,
+        lines: &mut Vec<Line>,
+    ) -> Result<(), StateError> {
+        let Entry {
+            guid,
+            wanted,
+            facts,
+        } = entry;
+        let named = wanted.iter().chain(facts.iter().map(|it| &it.assignment));
+        for id in named.map(|assignment| &assignment.spec) {
+            if let Some(spec) = specs.get(id) {
+                self.specs.write(id, spec)?;
             }
         }
-        let path = self.directory.join("desired");
-        let desired: Option<DesiredFile> = read_checked(&path, &mut damaged)?;
-        let (token, assignments) = desired.map_or((None, Vec::new()), |d| (d.token, d.assignments));
+        if self.wanted.get(&guid) != wanted.as_ref() {
+            lines.push(match &wanted {
+                Some(wanted) => Line::Wanted(wanted.clone()),
+                None => Line::Unwanted(guid),
+            });
+            self.hold_wanted(guid, wanted);
+        }
+        if self.facts.get(&guid) != facts.as_ref() {
+            lines.push(match &facts {
+                Some(facts) => Line::Facts(Box::new(facts.clone())),
+                None => Line::Gone(guid),
+            });
+            self.hold_facts(guid, facts);
+        }
+        Ok(())
+    }
+
+    fn hold_wanted(&mut self, guid: AssignmentGuid, wanted: Option<Assignment>) {
+        if let Some(wanted) = &wanted {
+            self.specs.hold(&wanted.spec);
+        }
+        let before = match wanted {
+            Some(wanted) => self.wanted.insert(guid, wanted),
+            None => self.wanted.remove(&guid),
+        };
+        if let Some(before) = before {
+            self.specs.let_go(&before.spec);
+        }
+    }
+
+    fn hold_facts(&mut self, guid: AssignmentGuid, facts: Option<Facts>) {
+        if let Some(facts) = &facts {
+            self.specs.hold(&facts.assignment.spec);
+        }
+        let before = match facts {
+            Some(facts) => self.facts.insert(guid, facts),
+            None => self.facts.remove(&guid),
+        };
+        if let Some(before) = before {
+            self.specs.let_go(&before.assignment.spec);
+        }
+    }
+
+    fn everything(&self) -> Vec<Line> {
+        let wanted = self.wanted.values().cloned().map(Line::Wanted);
+        let facts = self.facts.values().cloned();
+        wanted
+            .chain(facts.map(|facts| Line::Facts(Box::new(facts))))
+            .chain(self.token.map(Line::Token))
+            .collect()
+    }
+
+    fn read(&mut self, mut damaged: Vec<String>) -> Result<Restored, StateError> {
+        let mut specs = self.specs.read(&mut damaged)?;
+        let found = self
+            .journal
+            .read()
+            .map_err(cannot("read", &self.journal_path))?;
+        for line in found.lines {
+            self.take_line(line);
+        }
         let mut instances = Vec::new();
-        for path in files(&self.directory.join("instances"))? {
-            let Some(facts) = read_checked::<Facts>(&path, &mut damaged)? else {
-                continue;
-            };
+        for facts in self.facts.values() {
             match specs.get(&facts.assignment.spec) {
-                Some(spec) => instances.push(restore(&facts, spec)),
+                Some(spec) => instances.push(restore(facts, spec)),
                 None => damaged.push(format!(
                     "{} refers to a spec that is not there",
-                    path.display()
+                    self.journal_path.display()
                 )),
             }
-            self.saved.insert(facts.assignment.guid, facts);
         }
-        self.specs = specs.keys().cloned().collect();
-        self.saved_token = token;
+        if let Some(damage) = found.damage {
+            // The line that is lost may have been the one that said so, and what was armed must
+            // not be armed again.
+            instances.iter_mut().for_each(|one| one.armed = true);
+            damaged.push(damage);
+        }
+        let assignments: Vec<_> = self.wanted.values().cloned().collect();
         let named: BTreeSet<_> = assignments.iter().map(|a| &a.spec).collect();
         specs.retain(|id, _| named.contains(id));
-        let desired = Desired::restored(token, specs, assignments);
+        let desired = Desired::restored(self.token, specs, assignments);
         Ok(Restored {
             desired,
             instances,
             damaged,
         })
+    }
+
+    fn take_line(&mut self, line: Line) {
+        match line {
+            Line::Wanted(wanted) => self.hold_wanted(wanted.guid, Some(wanted)),
+            Line::Unwanted(guid) => self.hold_wanted(guid, None),
+            Line::Facts(facts) => self.hold_facts(facts.assignment.guid, Some(*facts)),
+            Line::Gone(guid) => self.hold_facts(guid, None),
+            Line::Token(token) => self.token = Some(token),
+            Line::Whole(_) => {}
+        }
     }
 }
 
@@ -284,7 +328,7 @@ fn open_key(
     damaged: &mut Vec<String>,
 ) -> Result<Key, StateError> {
     let path = directory.join("key");
-    let stored = durable_file::read(&path).map_err(io("read", &path))?;
+    let stored = durable_file::read(&path).map_err(cannot("read", &path))?;
     if let Some(bytes) = &stored {
         if let Some(key) = Key::from_bytes(bytes) {
             return Ok(key);
@@ -292,52 +336,11 @@ fn open_key(
         damaged.push(format!("{} is not a key", path.display()));
     }
     let (key, bytes) = Key::generate(ids).ok_or(StateError::Seal)?;
-    durable_file::write(&path, &bytes, MODE_SECRET).map_err(io("write", &path))?;
+    durable_file::write(&path, &bytes, MODE_SECRET).map_err(cannot("write", &path))?;
     Ok(key)
 }
 
-/// The content under a line with its digest.
-fn checked(content: &[u8]) -> Vec<u8> {
-    let mut text = format!("cfx1 {}\n", hex::encode(Sha256::digest(content))).into_bytes();
-    text.extend_from_slice(content);
-    text
-}
-
-fn read_checked<T: DeserializeOwned>(
-    path: &Path,
-    damaged: &mut Vec<String>,
-) -> Result<Option<T>, StateError> {
-    let Some(text) = durable_file::read(path).map_err(io("read", path))? else {
-        return Ok(None);
-    };
-    let parsed = text.iter().position(|byte| *byte == b'\n').and_then(|end| {
-        let (line, content) = (text.get(..=end)?, text.get(end + 1..)?);
-        checked(content)
-            .starts_with(line)
-            .then(|| serde_json::from_slice(content).ok())?
-    });
-    if parsed.is_none() {
-        damaged.push(format!("{} is damaged", path.display()));
-    }
-    Ok(parsed)
-}
-
-/// Files of a folder, without those that were being written.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, StateError> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io("list", folder))? {
-        let entry = entry.map_err(io("list", folder))?;
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            // A write that a kill interrupted.
-            std::fs::remove_file(entry.path()).map_err(io("delete", &entry.path()))?;
-        } else {
-            paths.push(entry.path());
-        }
-    }
-    Ok(paths)
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |source| StateError::Io {
         action,

@@ -370,13 +370,25 @@ async fn a_controller_that_forgot_stops_nothing_until_it_says_so_twice() {
     );
 }
 
-fn damage(stage: &Stage, folders: &[&str]) {
-    for folder in folders {
-        let folder = stage.state().join(folder);
-        for entry in std::fs::read_dir(folder).expect("there").flatten() {
-            std::fs::write(entry.path(), b"garbage").expect("damaged");
-        }
+/// Spoils every spec.
+fn damage_specs(stage: &Stage) {
+    for entry in std::fs::read_dir(stage.state().join("specs"))
+        .expect("there")
+        .flatten()
+    {
+        std::fs::write(entry.path(), b"garbage").expect("damaged");
     }
+}
+
+/// Spoils the lines of the journal that hold `word`.
+fn damage_journal(stage: &Stage, word: &str) {
+    let path = stage.state().join("journal");
+    let text = std::fs::read_to_string(&path).expect("there");
+    let lines = text.lines().map(|line| match line.contains(word) {
+        true => "garbage\n".to_owned(),
+        false => format!("{line}\n"),
+    });
+    std::fs::write(&path, lines.collect::<String>()).expect("damaged");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -388,7 +400,7 @@ async fn what_runs_is_known_again_from_its_own_container_without_any_controller(
     controller.eventually("it runs", 20, running(guid)).await;
     agent.end().await;
     controller.stop();
-    damage(&stage, &["instances"]);
+    damage_journal(&stage, "facts");
     let agent = stage.agent().await;
     let mut picture = agent.running.as_ref().expect("running").picture.clone();
     let is_running = |one: &cfx_protocol::actual::InstanceReport| {
@@ -411,13 +423,13 @@ async fn a_container_of_nobody_is_ended_after_two_snapshots_that_do_not_name_it(
         .await;
     agent.end().await;
     stage.controller.stop();
-    damage(&stage, &["instances", "specs"]);
-    std::fs::remove_file(stage.state().join("desired")).expect("removed");
+    damage_specs(&stage);
+    std::fs::remove_file(stage.state().join("journal")).expect("removed");
     let newer = stage.controller.token(2, 1);
     stage.controller.forget_all(newer);
     let agent = stage.agent().await;
     let mut picture = agent.running.as_ref().expect("running").picture.clone();
-    let stray = picture.wait_for(|picture| picture.has_strays);
+    let stray = picture.wait_for(|picture| !picture.strays.is_empty());
     let stray = tokio::time::timeout(Duration::from_secs(20), stray).await;
     assert!(stray.expect("in time").is_ok(), "the agent has ended");
     assert_eq!(
@@ -470,8 +482,8 @@ async fn a_damaged_state_file_stops_nothing_and_is_rebuilt_from_what_runs() {
         !support::holds(&stage.state(), b"hunter2-in-the-env"),
         "the environment is on disk in clear"
     );
-    damage(&stage, &["instances", "specs"]);
-    std::fs::write(stage.state().join("desired"), b"cfx1 00\n{}").expect("damaged");
+    damage_specs(&stage);
+    damage_journal(&stage, "");
     controller.world.lock().instances.clear();
     let _agent = stage.agent().await;
     controller.eventually("it runs on", 20, running(guid)).await;
@@ -502,4 +514,28 @@ async fn what_cannot_be_made_is_told_and_tried_again_with_the_same_back_off() {
         [guid.instance(2)],
         "failed starts left something"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_loses_a_process_to_its_memory_limit_ends_as_a_whole() {
+    let stage = Stage::new().await;
+    let agent = stage.agent().await;
+    let controller = &stage.controller;
+    let guid = controller.assign(1, 0, web(SERVER));
+    controller.eventually("it runs", 20, running(guid)).await;
+    *stage.runtime.oom_kills.lock() = 1;
+    let crash = controller
+        .eventually("it crashes", 20, |world| world.crashes.first().cloned())
+        .await;
+    assert!(
+        matches!(crash.reason, CrashReason::OutOfMemory { .. }),
+        "{crash:?}"
+    );
+    assert_eq!(crash.instance, guid.instance(0));
+    let text = "killed at its memory limit";
+    controller.eventually(text, 10, logged("CELL", text)).await;
+    *stage.runtime.oom_kills.lock() = 0;
+    controller.remove(guid);
+    controller.eventually("it is gone", 20, gone(guid)).await;
+    agent.end().await;
 }

@@ -4,8 +4,10 @@
 
 mod app;
 mod bench;
+mod load;
 mod platform;
 mod push;
+mod rehearse;
 mod route;
 mod service;
 mod store;
@@ -16,8 +18,10 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use app::*;
 pub(crate) use bench::*;
+pub(crate) use load::*;
 pub(crate) use platform::*;
 pub(crate) use push::*;
+pub(crate) use rehearse::*;
 pub(crate) use route::*;
 pub(crate) use service::*;
 pub(crate) use store::*;
@@ -117,6 +121,8 @@ pub(crate) enum Command {
     Why(WhyArgs),
     Store(StoreArgs),
     Curl(CurlArgs),
+    Load(Box<LoadArgs>),
+    Rehearse(Box<RehearseArgs>),
     Bench(BenchArgs),
     Completion(CompletionArgs),
 }

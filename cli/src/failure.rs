@@ -2,6 +2,10 @@
 
 /// Exit code of everything but success, as in the cf CLI.
 pub(crate) const EXIT_FAILED: u8 = 1;
+/// Exit code of a load or a rehearsal that went well but in which something did not hold.
+pub(crate) const EXIT_NOT_HELD: u8 = 3;
+/// Exit code of a load or a rehearsal that says nothing: the generator itself was in the way.
+pub(crate) const EXIT_VOID: u8 = 4;
 /// Exit code of `curl --fail` for an HTTP error, as in curl.
 pub(crate) const EXIT_HTTP_ERROR: u8 = 22;
 

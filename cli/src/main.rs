@@ -11,9 +11,11 @@ mod commands;
 mod context;
 mod environment;
 mod failure;
+mod load;
 mod manifest;
 mod output;
 mod platform;
+mod rehearse;
 mod session;
 
 use std::process::ExitCode;

@@ -49,9 +49,14 @@ use settings::Settings;
 
 /// What is logged.
 const LOG_FILTER: &str = "info";
+/// The same with each step of each start.
+const LOG_FILTER_STARTS: &str = "info,cfx_start=trace";
 const LOG_FILE: &str = "log/cfx.log";
 /// Exit code after a second Ctrl-C: 128 and the signal's number.
 const EXIT_INTERRUPTED: u8 = 130;
+/// Open files of a platform: some ten for each of 4,000 instances, and its connections. Below what
+/// kernels allow a process by default, which is 1,048,576.
+const FILES_WANTED: u64 = 200_000;
 /// Longest that a role may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -60,7 +65,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
     let settings = Settings::read(args, &context.environment)?;
     check_machine(&settings)?;
     let folder = DataFolder::take(&settings.data, &format!("API at {}", settings.api_url()))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, settings.trace_starts)?;
     raise_file_limit();
     let ids = IdSource::system();
     let password = folder.admin_password(settings.admin_password.as_deref(), &ids)?;
@@ -235,10 +240,14 @@ fn check_machine(settings: &Settings) -> Outcome {
 }
 
 /// To a file; with `--verbose` to stderr, for people.
-fn install_log(context: &Context, folder: &DataFolder) -> Outcome {
+fn install_log(context: &Context, folder: &DataFolder, trace_starts: bool) -> Outcome {
+    let filter = match trace_starts {
+        true => LOG_FILTER_STARTS,
+        false => LOG_FILTER,
+    };
     if context.verbose {
         let writer = BoxMakeWriter::new(std::io::stderr);
-        telemetry::install(LogFormat::Human, LOG_FILTER, writer);
+        telemetry::install(LogFormat::Human, filter, writer);
         return Ok(());
     }
     let path = folder.path(LOG_FILE);
@@ -246,14 +255,18 @@ fn install_log(context: &Context, folder: &DataFolder) -> Outcome {
         Failure::new(format!("cannot write {}: {error}", path.display()))
             .next("check that the data folder's disk has room")
     })?;
-    telemetry::install(LogFormat::Json, LOG_FILTER, BoxMakeWriter::new(file));
+    telemetry::install(LogFormat::Json, filter, BoxMakeWriter::new(file));
     Ok(())
 }
 
-/// Each connection is a file: take what the system allows.
+/// Each connection is a file, and each instance some more: root takes what it will need, anybody
+/// else what the system allows.
 fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        let more = hard.max(FILES_WANTED);
+        setrlimit(Resource::RLIMIT_NOFILE, more, more)
+            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, hard, hard))
+    });
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files stays as it was");
     }

@@ -10,6 +10,7 @@ use crate::actions::deletion::Progress;
 use crate::actions::retention;
 use crate::auth::generate_signing_key;
 use crate::log_cache::LogCache;
+use crate::metrics_history::MetricsHistory;
 use crate::state::app::App;
 use crate::state::{Draft, StateHandle};
 
@@ -23,6 +24,7 @@ pub struct Janitor {
     pub state: StateHandle,
     pub clock: Clock,
     pub log_cache: LogCache,
+    pub metrics: MetricsHistory,
 }
 
 impl Janitor {
@@ -51,6 +53,9 @@ async fn round(janitor: &Janitor) {
     let state = janitor.state.read();
     janitor
         .log_cache
+        .retain(|app| state.get::<App>(&app).is_some());
+    janitor
+        .metrics
         .retain(|app| state.get::<App>(&app).is_some());
     if retention::needs_signing_key(&state, janitor.clock.now()) {
         renew_signing_key(janitor).await;

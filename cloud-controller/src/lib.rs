@@ -1,7 +1,8 @@
 //! The cloud controller: the platform's API, its state, and the loop that makes it true.
 //!
 //! Arrows inside: `api -> actions -> state -> store`; `convergence -> planner, actions, state,
-//! cells, routing`; `routing -> state, cells`; only `start` imports `api`.
+//! cells, routing`; `routing -> state, cells`; `metrics_history -> routing, cells, state`; `promql`
+//! knows none of them; only `start` imports `api`.
 
 pub mod actions;
 pub mod admin;
@@ -18,6 +19,8 @@ pub mod internal;
 pub mod janitor;
 pub mod log_cache;
 pub mod metrics;
+pub mod metrics_history;
+pub mod promql;
 pub mod routing;
 pub mod staging;
 pub mod start;

@@ -36,6 +36,8 @@ use crate::housekeeping::Housekeeping;
 use crate::janitor::Janitor;
 use crate::log_cache::LogCache;
 use crate::metrics::Metrics;
+use crate::metrics_history::MetricsHistory;
+use crate::metrics_history::intake::{self, Intake};
 use crate::routing::{Routers, publisher};
 use crate::state::{OpenError, StateHandle};
 use crate::{api, internal};
@@ -92,6 +94,7 @@ pub struct Running {
     admin_password: Option<String>,
     state: StateHandle,
     observed: Observed,
+    metrics: MetricsHistory,
     edges: Edges,
     supervisor: Supervisor,
 }
@@ -116,6 +119,7 @@ pub async fn start(config: Config, edges: Edges, shutdown: &Shutdown) -> Result<
         admin_password: made.admin_password,
         state,
         observed: parts.observed.clone(),
+        metrics: parts.metrics.clone(),
         edges: edges.clone(),
         supervisor: supervisor.clone(),
     };
@@ -139,6 +143,12 @@ impl Running {
     #[must_use]
     pub fn state(&self) -> &StateHandle {
         &self.state
+    }
+
+    /// What instances used and answered.
+    #[must_use]
+    pub fn metrics(&self) -> &MetricsHistory {
+        &self.metrics
     }
 
     /// An identity for a cell or router in the same process: it needs no join token.
@@ -232,6 +242,7 @@ struct Parts {
     auth: Auth,
     blobs: Blobs,
     log_cache: LogCache,
+    metrics: MetricsHistory,
     telemetry: telemetry::Metrics,
     events: Arc<Events>,
     cf_api: Arc<str>,
@@ -249,6 +260,7 @@ impl Parts {
             auth,
             blobs,
             log_cache: LogCache::default(),
+            metrics: MetricsHistory::default(),
             telemetry,
             events,
             cf_api: cf_api(config, api).into(),
@@ -292,7 +304,12 @@ impl Parts {
 
         let authority = &edges.authority;
         let identity = authority.issue(Role::Controller, edges.ids.guid(), edges.clock.now())?;
-        let internal = internal::endpoints(self.internal(edges, dispatch, publisher));
+        let metrics = self.intake(config, edges, &publisher);
+        // To its end: what is in memory then goes to the journal.
+        let keep = metrics.clone().run(shutdown.clone());
+        supervisor.spawn("metrics", OnEnd::StopComponent, keep);
+        let internal = self.internal(edges, dispatch, publisher, metrics);
+        let internal = internal::endpoints(internal);
         let internal_tls = tls::server(&identity, Clients::MayIdentify, &[b"http/1.1"])?;
         let server = |router, tls| HttpServer {
             router,
@@ -336,6 +353,7 @@ impl Parts {
             state: self.state.clone(),
             clock: edges.clock.clone(),
             log_cache: self.log_cache.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -347,11 +365,28 @@ impl Parts {
         }
     }
 
+    fn intake(
+        &self,
+        config: &Config,
+        edges: &Edges,
+        publisher: &crate::routing::Publisher,
+    ) -> Intake {
+        Intake::new(intake::Parts {
+            history: self.metrics.clone(),
+            state: self.state.clone(),
+            observed: self.observed.clone(),
+            publisher: publisher.clone(),
+            clock: edges.clock.clone(),
+            journal: Some(config.data_dir.join("metrics").join("journal")),
+        })
+    }
+
     fn internal(
         &self,
         edges: &Edges,
         dispatch: Dispatch,
         publisher: crate::routing::Publisher,
+        metrics: Intake,
     ) -> internal::Context {
         internal::Context {
             state: self.state.clone(),
@@ -360,6 +395,7 @@ impl Parts {
             publisher,
             routers: self.routers.clone(),
             log_cache: self.log_cache.clone(),
+            metrics,
             blobs: self.blobs.clone(),
             authority: edges.authority.clone(),
             clock: edges.clock.clone(),
@@ -382,6 +418,7 @@ impl Parts {
             },
             blobs: self.blobs.clone(),
             log_cache: self.log_cache.clone(),
+            metrics: self.metrics.clone(),
             events: self.events.clone(),
             auth: self.auth.clone(),
             settings: Arc::new(api::Settings {

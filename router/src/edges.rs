@@ -1,4 +1,5 @@
-//! What a router reaches outside itself: time, ids, the source of its table, the taker of logs.
+//! What a router reaches outside itself: time, ids, the source of its table, the takers of logs and
+//! of metrics.
 //!
 //! `ControllerLink` is the real thing; tests feed frames by hand.
 
@@ -10,6 +11,7 @@ use cfx_process::entropy::IdSource;
 use cfx_process::http_client::{InternalClient, LinkError};
 use cfx_process::ndjson::{NdjsonError, NdjsonReader};
 use cfx_protocol::link::{FRAME_MAX_BYTES, PREFIX};
+use cfx_protocol::metrics::{MetricsBatch, RouterMetrics};
 use cfx_protocol::route::{RouteFrame, TableAck};
 use cfx_protocol::telemetry::LogEnvelope;
 use hyper::body::Incoming;
@@ -22,6 +24,7 @@ pub struct Edges {
     pub ids: IdSource,
     pub table: Arc<dyn TableSource>,
     pub logs: Arc<dyn LogSink>,
+    pub metrics: Arc<dyn MetricsSink>,
 }
 
 impl Edges {
@@ -33,7 +36,8 @@ impl Edges {
             clock,
             ids,
             table: link.clone(),
-            logs: link,
+            logs: link.clone(),
+            metrics: link,
         }
     }
 }
@@ -49,6 +53,18 @@ pub enum EdgeError {
     Envelope(#[from] serde_json::Error),
     #[error("{0}")]
     Other(String),
+}
+
+impl EdgeError {
+    /// The same may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Link(error) => error.is_transient(),
+            Self::Stream(_) | Self::Other(_) => true,
+            Self::Envelope(_) => false,
+        }
+    }
 }
 
 /// Where route tables come from.
@@ -71,6 +87,12 @@ pub trait TableStream: Send {
 #[async_trait]
 pub trait LogSink: Send + Sync + fmt::Debug {
     async fn deliver(&self, batch: &[LogEnvelope]) -> Result<(), EdgeError>;
+}
+
+/// Takes what the router saw, one batch a second. A batch may come twice when its fate was unknown.
+#[async_trait]
+pub trait MetricsSink: Send + Sync + fmt::Debug {
+    async fn deliver(&self, batch: &RouterMetrics) -> Result<(), EdgeError>;
 }
 
 /// The controllers, over the internal link.
@@ -110,5 +132,14 @@ impl LogSink for ControllerLink {
         Ok(link
             .post_bytes(&path, "application/x-ndjson", body.into())
             .await?)
+    }
+}
+
+#[async_trait]
+impl MetricsSink for ControllerLink {
+    async fn deliver(&self, batch: &RouterMetrics) -> Result<(), EdgeError> {
+        let path = format!("{PREFIX}/metrics");
+        let batch = MetricsBatch::Router(batch.clone());
+        Ok(self.0.post::<_, ()>(&path, &batch).await?)
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cfx_process::telemetry::START_TRACE;
 use cfx_protocol::generation::Token;
 
 use crate::metrics::TableMetrics;
@@ -50,6 +51,8 @@ impl Events {
     }
 
     pub(crate) fn table_applied(&self, token: Token, counts: Counts) {
+        let endpoints = counts.endpoints;
+        tracing::trace!(target: START_TRACE, endpoints, step = "routed", "start");
         self.table_holds(token, counts);
         self.table.updates.add(1);
         tracing::debug!(%token, routes = counts.routes, endpoints = counts.endpoints, "new table");
@@ -76,6 +79,10 @@ impl Events {
                 tracing::warn!(reason = %end, "the stream of route tables is lost, dialling again")
             }
         }
+    }
+
+    pub(crate) fn metrics_refused(&self, error: &dyn Display) {
+        tracing::warn!(%error, "a second of metrics was refused and is lost");
     }
 
     pub(crate) fn ack_failed(&self, error: &dyn Display) {

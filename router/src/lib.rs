@@ -18,9 +18,10 @@ mod running;
 mod server;
 mod table;
 mod tls;
+mod traffic;
 
 pub use config::*;
-pub use edges::{ControllerLink, EdgeError, Edges, LogSink, TableSource, TableStream};
+pub use edges::{ControllerLink, EdgeError, Edges, LogSink, MetricsSink, TableSource, TableStream};
 pub use running::{Addresses, Error, Running, start};
 pub use table::replica::{NotApplied, Replica};
 pub use tls::{Certificate, Certificates};

@@ -35,6 +35,8 @@ use crate::server::listen::Listeners;
 use crate::server::thread::{self, Seed};
 use crate::table::publish::Publisher;
 use crate::table::sync::Sync;
+use crate::traffic::collector::Collector;
+use crate::traffic::{QUEUE_SECONDS, Told, TrafficQueue};
 
 /// Time that the tasks beside the threads have to end, once the threads have.
 const TASKS_END: Duration = Duration::from_secs(5);
@@ -136,14 +138,17 @@ pub async fn start(config: Config, edges: Edges, shutdown: Shutdown) -> Result<R
     let applier = sync.restore();
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (queue, batches) = mpsc::channel(QUEUE_BATCHES);
+    let (traffic, told) = mpsc::channel(QUEUE_SECONDS * threads);
     let mut handles = Vec::new();
     for (index, listeners) in listeners.per_thread.into_iter().enumerate() {
         let (phase, metrics) = (phase_seen.clone(), counters[index].clone());
-        let seed = parts.seed(index, listeners, phase, metrics, queue.clone());
+        let queues = (queue.clone(), traffic.clone());
+        let seed = parts.seed(index, listeners, phase, metrics, queues);
         handles.push(spawn_thread(seed)?);
     }
     parts.events.started(&listeners.addresses, threads);
     parts.spawn_tasks(sync.run(applier), batches, listeners.admin);
+    parts.spawn_collector(told);
 
     let (end, ended) = oneshot::channel();
     let (publisher, metrics) = (parts.publisher.clone(), parts.metrics.clone());
@@ -207,7 +212,7 @@ impl Parts {
         listeners: Vec<(StdListener, Door)>,
         phase: watch::Receiver<Phase>,
         metrics: Arc<ThreadMetrics>,
-        log: LogQueue,
+        (log, traffic): (LogQueue, TrafficQueue),
     ) -> Seed {
         Seed {
             index,
@@ -221,6 +226,7 @@ impl Parts {
             events: self.events.clone(),
             shutdown: self.shutdown.clone(),
             log,
+            traffic,
             dice: (self.edges.ids.number(), self.edges.ids.number()),
         }
     }
@@ -256,6 +262,19 @@ impl Parts {
             supervisor: supervisor.clone(),
         };
         supervisor.spawn("admin", OnEnd::Nothing, server.run(listener));
+    }
+
+    fn spawn_collector(&self, told: mpsc::Receiver<Told>) {
+        let collector = Collector {
+            router: self.config.guid,
+            threads: self.config.threads.get(),
+            told,
+            edges: self.edges.clone(),
+            events: self.events.clone(),
+            stop: self.threads_ended.clone(),
+        };
+        self.supervisor
+            .spawn("metrics", OnEnd::Nothing, collector.run());
     }
 
     /// Wait for the wish to stop, then let the threads finish what they have.

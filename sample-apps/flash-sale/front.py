@@ -15,9 +15,7 @@ import sys
 from shop import settings
 from shop.errors import Unavailable
 from shop.http import Response, Server, error, json_response
-from shop.inventory_stock import InventoryStock
 from shop.ledger import STOCK_MAX
-from shop.redis_stock import RedisStock
 
 # How old the numbers on the page may be: one question to the stock serves all who look.
 ITEM_AGE_MAX_S = 0.2
@@ -194,8 +192,13 @@ class Cached:
 
 
 def connect(config):
+    """Only what is used is loaded: hundreds of shops may start at once."""
     if config.redis_uri:
+        from shop.redis_stock import RedisStock
+
         return RedisStock(config.redis_uri, config.payment_window_s * 1_000)
+    from shop.inventory_stock import InventoryStock
+
     return InventoryStock(config.inventory_url)
 
 

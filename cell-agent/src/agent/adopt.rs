@@ -58,7 +58,7 @@ impl Agent {
         }
         // Those that the remembered desired set names need not wait for the controller.
         self.judge_strays(Judge::ByMemory).await;
-        self.changed();
+        self.touch_all();
         self.events.adopted(running, ended);
     }
 
@@ -86,8 +86,8 @@ impl Agent {
                 if instance.armed {
                     self.executor.adopt(order(&instance), &instance.state).await;
                 }
+                self.touch(instance.assignment.guid);
                 self.instances.insert(instance.assignment.guid, instance);
-                self.changed();
                 continue;
             }
             stray.unnamed += u32::from(by == Judge::ByFreshSnapshot);

@@ -23,7 +23,7 @@ impl Agent {
             instance.under_way = None;
         }
         let is_current = instance.start == start;
-        self.changed();
+        self.touch(assignment);
         if is_current {
             self.hear_of_current(assignment, news);
         }
@@ -35,6 +35,7 @@ impl Agent {
             News::Prepared(Ok(address)) => {
                 if let Some(instance) = self.instances.get_mut(&guid) {
                     instance.address = Some(address);
+                    self.events.start_step(&instance.assignment, "prepared");
                 }
                 self.apply(guid, InstanceEvent::Prepared, now);
             }
@@ -42,7 +43,12 @@ impl Agent {
                 self.start_failed(guid, detail)
             }
             News::Abandoned => {}
-            News::Armed(Ok(())) => self.apply(guid, InstanceEvent::Launched, now),
+            News::Armed(Ok(())) => {
+                if let Some(instance) = self.instances.get(&guid) {
+                    self.events.start_step(&instance.assignment, "armed");
+                }
+                self.apply(guid, InstanceEvent::Launched, now);
+            }
             News::Found(finding) => self.found(guid, finding),
             News::Ended(exit) => self.ended(guid, exit),
             News::Concluded(outcome) => {
@@ -82,6 +88,7 @@ impl Agent {
                 if is_process {
                     voice.cell("Container became healthy");
                 }
+                self.events.start_step(&instance.assignment, "healthy");
                 self.apply(guid, InstanceEvent::Healthy, now);
                 if !ready {
                     self.apply(guid, InstanceEvent::ReadinessChanged { ready }, now);

@@ -1,27 +1,28 @@
 //! What the agent shows of itself after each turn. Those who look at it cannot change anything.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cfx_protocol::actual::{CrashReport, InstanceReport};
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::InstanceGuid;
-use cfx_protocol::instance::InstanceState;
 
 use super::Agent;
+use super::reports::Reports;
 use crate::plan::is_halted;
 
+/// Making one costs little, however many instances there are.
 #[derive(Debug, Clone, Default)]
 pub struct Picture {
-    /// Grows with every change that is worth a report at once; 0 before the first turn.
+    /// Grows with every change that is worth a report soon; 0 before the first turn.
     pub changes: u64,
+    /// Grows with every change that is worth a report at once.
+    pub urgent: u64,
     pub applied: Option<Token>,
-    pub reports: Vec<InstanceReport>,
-    pub crashes: Vec<(u64, CrashReport)>,
-    /// Names of all starts of which something may be on the machine.
-    pub names: BTreeSet<InstanceGuid>,
-    /// Containers of unknown assignments are waiting for a verdict.
-    pub has_strays: bool,
-    pub running: usize,
+    pub reports: Reports,
+    pub crashes: Arc<[(u64, CrashReport)]>,
+    /// Containers of unknown assignments that are waiting for a verdict.
+    pub strays: Vec<InstanceGuid>,
     pub cpu_cores: f64,
     pub draining: bool,
     /// It was told to halt, and nothing of any instance is on the machine any more.
@@ -31,33 +32,44 @@ pub struct Picture {
 
 impl Picture {
     pub(super) fn of(agent: &Agent) -> Self {
-        let now = agent.clock.now();
-        let instances = agent.instances.values();
-        let reports: Vec<_> = instances
-            .clone()
-            .map(|one| one.report(&agent.rule, now))
-            .collect();
-        let is_running = |one: &&InstanceReport| matches!(one.state, InstanceState::Running { .. });
-        let names = instances
-            .flat_map(|one| super::order(one).names())
-            .chain(agent.strays.keys().copied());
         Self {
-            changes: agent.changes + 1,
+            changes: agent.changes,
+            urgent: agent.urgent,
             applied: agent.desired.token,
-            crashes: agent.crashes.iter().cloned().collect(),
-            names: names.collect(),
-            has_strays: !agent.strays.is_empty(),
-            running: reports.iter().filter(is_running).count(),
-            cpu_cores: reports
-                .iter()
-                .filter_map(|one| one.usage.map(|usage| usage.cpu))
-                .sum::<f64>()
-                // Floats that are none sum up to -0.0.
-                .abs(),
-            reports,
+            reports: agent.shown.reports.clone(),
+            crashes: agent.shown.crashes.clone(),
+            strays: agent.strays.keys().copied().collect(),
+            cpu_cores: agent.shown.cpu_cores,
             draining: agent.desired.draining,
             halted: agent.halting && is_halted(&agent.instances),
             runtime_answers: agent.runtime_answers,
         }
     }
+
+    /// Names of all starts of which something may be on the machine: this one and the one before.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<InstanceGuid> {
+        let starts = |report: &InstanceReport| {
+            let (guid, start) = (report.assignment, report.starts);
+            let before = start.checked_sub(1).into_iter();
+            before.chain([start]).map(move |start| guid.instance(start))
+        };
+        let known = self.reports.iter().flat_map(starts);
+        known.chain(self.strays.iter().copied()).collect()
+    }
+}
+
+/// Must the controller hear of this change at once? Routes, back-offs and results wait for it;
+/// that a start has come one step further is only looked at.
+pub(super) fn is_urgent(before: Option<&InstanceReport>, after: Option<&InstanceReport>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else {
+        // It came or went. What came is not there yet.
+        return after.is_none() && before.is_some();
+    };
+    let is_routable = |report: &InstanceReport| report.state.is_routable();
+    let is_crashed = |report: &InstanceReport| report.state.v3_name() == "CRASHED";
+    is_routable(before) != is_routable(after)
+        || is_crashed(before) != is_crashed(after)
+        || before.outcome != after.outcome
+        || before.crashes < after.crashes
 }

@@ -30,7 +30,7 @@ pub struct Sweeper {
 impl Sweeper {
     pub async fn run(self) {
         loop {
-            let had_strays = self.picture.borrow().has_strays;
+            let had_strays = !self.picture.borrow().strays.is_empty();
             if self.picture.borrow().changes > 0 {
                 self.sweep().await;
             }
@@ -48,10 +48,11 @@ impl Sweeper {
         let Some(found) = self.list().await else {
             return;
         };
-        let (known, has_strays) = {
+        let (mut known, has_strays) = {
             let picture = self.picture.borrow();
-            (picture.names.clone(), picture.has_strays)
+            (picture.names(), !picture.strays.is_empty())
         };
+        known.extend(self.tools.warm.names());
         for name in found.difference(&known) {
             match hooks::clear(&self.tools, *name).await {
                 Ok(()) => self.events.swept(*name),

@@ -13,6 +13,7 @@ pub struct FairGate(Arc<Mutex<Gate>>);
 
 #[derive(Debug)]
 struct Gate {
+    at_once: usize,
     free: usize,
     waiting: BTreeMap<OrgGuid, VecDeque<oneshot::Sender<Permit>>>,
     /// Organisations that wait, the next first.
@@ -27,6 +28,7 @@ impl FairGate {
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         Self(Arc::new(Mutex::new(Gate {
+            at_once: at_once.max(1),
             free: at_once.max(1),
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
@@ -51,6 +53,13 @@ impl FairGate {
         };
         // The gate never drops a waiting sender; if it did, entering is the harmless mistake.
         waiting.await.unwrap_or(Permit(None))
+    }
+
+    /// Is no start under way?
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let gate = self.0.lock();
+        gate.free == gate.at_once
     }
 
     fn leave(&self) {
@@ -147,9 +156,9 @@ mod tests {
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
         drop(held);
-        assert!(
-            gate.enter(org(2)).now_or_never().is_some(),
-            "the gate is free again"
-        );
+        assert!(gate.is_quiet());
+        let next = gate.enter(org(2)).now_or_never();
+        assert!(next.is_some(), "the gate is free again");
+        assert!(!gate.is_quiet());
     }
 }

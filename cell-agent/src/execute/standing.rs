@@ -61,6 +61,8 @@ pub struct Standing {
     exit: watch::Sender<Option<Exit>>,
     /// Its time was up.
     expired: AtomicBool,
+    /// The kernel killed a part of it at its memory limit.
+    out_of_memory: AtomicBool,
     /// Ends the monitor and the wait for the end.
     watching: CancellationToken,
 }
@@ -74,6 +76,7 @@ impl Standing {
             channel: Mutex::new(None),
             exit: watch::Sender::new(None),
             expired: AtomicBool::new(false),
+            out_of_memory: AtomicBool::new(false),
             watching: CancellationToken::new(),
         })
     }
@@ -170,9 +173,14 @@ impl Standing {
             return;
         }
         let expired = self.expired.load(Ordering::Relaxed);
+        let read = self.read_exit(shared).await;
+        // Whoever ends it for want of memory leaves no record that says so.
+        let out_of_memory = self.out_of_memory.load(Ordering::Relaxed);
         let exit = Exit {
             expired,
-            ..self.read_exit(shared).await
+            out_of_memory: read.out_of_memory || out_of_memory,
+            lost: read.lost && !out_of_memory,
+            ..read
         };
         let first = self.exit.send_if_modified(|known| {
             let first = known.is_none();
@@ -182,6 +190,20 @@ impl Standing {
         self.watching.cancel();
         if first {
             shared.tell(self.assignment(), self.order.start, News::Ended(exit));
+        }
+    }
+
+    /// The kernel killed a part of it: what is left would go on half, so all of it ends.
+    pub(super) async fn run_out_of_memory(&self, shared: &Shared) {
+        let known = self.out_of_memory.swap(true, Ordering::Relaxed);
+        if known || self.exit().is_some() {
+            return;
+        }
+        let name = self.order.name();
+        let voice = shared.voice(&self.order);
+        voice.cell("A process of the instance was killed at its memory limit; the instance ends");
+        if let Err(error) = shared.tools.runtime.signal(name, Signal::Kill).await {
+            shared.events.step_failed(name, "kill", &error.to_string());
         }
     }
 
@@ -285,6 +307,7 @@ impl Standing {
             readiness.clone(),
             address,
             &self.made.ports,
+            shared.crowd.clone(),
             clock,
         );
         match state {

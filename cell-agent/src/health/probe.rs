@@ -18,6 +18,17 @@ pub struct Target {
     pub ports: Vec<u16>,
 }
 
+impl Target {
+    /// A number that differs among the instances of a cell: the end of the address.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        match self.ip {
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => u32::from(ip.segments()[7]),
+        }
+    }
+}
+
 /// Ok, or what is wrong in Cloud Foundry's words.
 pub async fn probe(check: &Check, target: &Target, timeout: Duration) -> Result<(), String> {
     match check {

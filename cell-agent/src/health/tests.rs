@@ -97,6 +97,7 @@ async fn an_instance_is_up_soon_after_its_port_opens_and_unhealthy_soon_after_it
         health,
         readiness,
         target: target(port),
+        crowd: Crowd::default(),
         clock: Clock::system(),
     };
     let (sender, mut findings) = mpsc::unbounded_channel();
@@ -115,4 +116,64 @@ async fn an_instance_is_up_soon_after_its_port_opens_and_unhealthy_soon_after_it
         assert!(matches!(last, Some(Finding::Unhealthy { .. })), "{last:?}");
     };
     tokio::join!(watch, story);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_not_ready_at_first_is_ready_soon_whatever_its_interval() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    #[allow(clippy::disallowed_methods, reason = "a test's own server")]
+    let server = tokio::spawn(async move {
+        let statuses = ["503 Not yet"; 3]
+            .into_iter()
+            .chain(std::iter::repeat("200 OK"));
+        for status in statuses {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                return;
+            };
+            let mut request = [0; 1_024];
+            if stream.read(&mut request).await.unwrap_or(0) > 0 {
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        }
+    });
+    let monitor = Monitor {
+        health: HealthCheck {
+            check: Check::Process,
+            ..HealthCheck::default()
+        },
+        readiness: ReadinessCheck {
+            check: http_check(),
+            interval_s: 3_600,
+            ..ReadinessCheck::default()
+        },
+        target: target(port),
+        crowd: Crowd::default(),
+        clock: Clock::system(),
+    };
+    let (sender, mut findings) = mpsc::unbounded_channel();
+    let watch = monitor.from_start(move |finding| sender.send(finding).map_err(|_| Unheard));
+    let story = async {
+        let healthy = Finding::Healthy { ready: false };
+        assert_eq!(findings.recv().await, Some(healthy));
+        let ready = Finding::ReadinessChanged { ready: true };
+        assert_eq!(findings.recv().await, Some(ready));
+        server.abort();
+    };
+    let deadline = Duration::from_secs(20);
+    tokio::select! {
+        () = watch => panic!("the monitor has ended"),
+        told = tokio::time::timeout(deadline, story) => told.expect("told in time"),
+    }
+}
+
+#[test]
+fn the_crowd_counts_those_that_are_there() {
+    let crowd = Crowd::default();
+    let first = crowd.join();
+    let second = crowd.clone().join();
+    assert_eq!(crowd.count(), 2);
+    drop((first, second));
+    assert_eq!(crowd.count(), 0);
 }

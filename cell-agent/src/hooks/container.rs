@@ -1,14 +1,16 @@
 //! Fifth step: the container, whose first process waits for its command.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cfx_protocol::cell::entitlement_millicores;
 use cfx_protocol::desired::{Assignment, Root, SpecId, Work};
-use cfx_protocol::id::AssignmentGuid;
+use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 
-use super::{HookError, Made, Order, Tools};
-use crate::runtime::{Container, ContainerLimits, Mount, Reservation, RootFs};
+use super::ground::Disk;
+use super::{HookError, Made, Order, Tools, told};
+use crate::runtime::{Container, ContainerLimits, Mount, Reservation, RootFs, User};
 
 const LABEL_ASSIGNMENT: &str = "assignment";
 const LABEL_START: &str = "start";
@@ -17,16 +19,82 @@ const LABEL_SPEC: &str = "spec";
 
 /// CPU shares of a whole core, as the kernel counts them.
 const SHARES_PER_CORE: u64 = 1_024;
+/// Enough for a launcher that waits; of open files it has those of its kind.
+const LIMITS_AHEAD: ContainerLimits = ContainerLimits {
+    memory_bytes: 16 << 20,
+    cpu_shares: 2,
+    pids: 8,
+    fds: 0,
+};
 /// What the kernel takes.
 const SHARES_RANGE: (u64, u64) = (2, 262_144);
 
 pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Result<(), HookError> {
-    let container = tools
-        .runtime
-        .reserve(&reservation(tools, order, made)?)
-        .await?;
-    made.container = Some(container);
+    let mut reservation = reservation(tools, order, made)?;
+    if let Some(ahead) = made.ahead.take() {
+        match tools.runtime.dress(ahead, &reservation).await {
+            Ok(container) => {
+                made.container = Some(container);
+                return Ok(());
+            }
+            Err(error) => {
+                let error = told(&error);
+                tracing::warn!(error, "a container made ahead is of no use; making another");
+                tools.runtime.release(ahead).await?;
+            }
+        }
+    }
+    if tools.runtime.enters_networks() {
+        reservation.network = tools.ground.network(order.assignment.guid).await?;
+    }
+    made.container = Some(tools.runtime.reserve(&reservation).await?);
     Ok(())
+}
+
+/// What a container made ahead is before it is anybody's: the least of everything, until `dress`
+/// gives it the limits of an instance.
+pub(crate) fn reservation_ahead(
+    tools: &Tools,
+    name: InstanceGuid,
+    place: &Place<'_>,
+    labels: BTreeMap<String, String>,
+) -> Reservation {
+    Reservation {
+        name,
+        hostname: name.to_string(),
+        root: RootFs::Stack(place.stack.to_owned()),
+        user: Some(place.user),
+        limits: ContainerLimits {
+            fds: place.fds,
+            ..LIMITS_AHEAD
+        },
+        mounts: vec![writable(&place.disk.tmp, "/tmp")],
+        layer: None,
+        slot: place.disk.slot.clone(),
+        address: Some(place.address),
+        network: None,
+        nameserver: tools.ground.gateway(),
+        labels,
+    }
+}
+
+/// What of a container cannot change any more once it is made.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) stack: &'a str,
+    pub(crate) fds: u32,
+    pub(crate) user: User,
+    pub(crate) disk: &'a Disk,
+    pub(crate) address: IpAddr,
+}
+
+/// Its home, which is mounted over this one later; nothing is ever written to this one.
+pub(crate) fn home_ahead(disk: &Disk) -> Mount {
+    Mount {
+        source: disk.home.clone(),
+        target: PathBuf::from(super::env::HOME),
+        read_only: true,
+    }
 }
 
 fn reservation(tools: &Tools, order: &Order, made: &Made) -> Result<Reservation, HookError> {

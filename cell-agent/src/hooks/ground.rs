@@ -11,7 +11,7 @@ use cfx_protocol::actual::Address;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 
 use crate::runtime::Container;
-use crate::volume::VolumeSpec;
+use crate::volume::{AheadSpec, VolumeSpec};
 
 /// The folders of an instance that it may write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,21 @@ pub struct Disk {
 pub struct GroundError {
     pub action: &'static str,
     pub detail: String,
+}
+
+/// How much is kept ready; each is made in idle moments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ready {
+    pub volumes: usize,
+    /// Network namespaces with an address; only for a runtime that enters them.
+    pub networks: usize,
+}
+
+fn nothing_ahead() -> GroundError {
+    GroundError {
+        action: "use what was made ahead",
+        detail: "nothing is made ahead here".to_owned(),
+    }
 }
 
 /// Addresses and volumes of one cell.
@@ -71,6 +86,51 @@ pub trait Ground: Send + Sync + std::fmt::Debug {
 
     /// Volumes of which anything is left.
     async fn volumes(&self) -> Result<Vec<InstanceGuid>, GroundError>;
+
+    /// Keep so much ready ahead of need from now on.
+    fn keep_ready(&self, _ready: Ready) {}
+
+    /// Make one thing that is to be ready, or clear away one too many; false when all is as it
+    /// should be. For moments in which the cell has nothing else to do.
+    async fn stock(&self) -> Result<bool, GroundError> {
+        Ok(false)
+    }
+
+    /// A network namespace with the assignment's address and all that belongs to it, for a runtime
+    /// that enters one; `connect` has nothing to do then. The file is good until `connect`. None
+    /// where there are no namespaces.
+    async fn network(&self, _assignment: AssignmentGuid) -> Result<Option<PathBuf>, GroundError> {
+        Ok(None)
+    }
+
+    /// A volume for a container that is made ahead: without its home, which is mounted there later.
+    async fn make_volume_ahead(&self, _spec: AheadSpec) -> Result<Disk, GroundError> {
+        Err(nothing_ahead())
+    }
+
+    /// One that an earlier agent made and that is still nobody's.
+    async fn volume_ahead(&self, _name: InstanceGuid) -> Result<Option<Disk>, GroundError> {
+        Ok(None)
+    }
+
+    /// Make a volume made ahead the one of this spec, which has the same size and owner.
+    async fn pass_volume(
+        &self,
+        _from: InstanceGuid,
+        _spec: VolumeSpec,
+    ) -> Result<Disk, GroundError> {
+        Err(nothing_ahead())
+    }
+
+    /// Give the address leased under one name to an assignment that has none.
+    async fn pass_address(
+        &self,
+        _from: AssignmentGuid,
+        _to: AssignmentGuid,
+        _port: u16,
+    ) -> Result<Address, GroundError> {
+        Err(nothing_ahead())
+    }
 
     /// The cell as its instances see it; none without a network of its own.
     fn gateway(&self) -> Option<IpAddr>;

@@ -1,7 +1,11 @@
 //! The real ground: a network of routed addresses and volumes on loop devices. Needs root.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+mod addresses;
+
+use std::net::{IpAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +14,12 @@ use cfx_protocol::actual::Address;
 use cfx_protocol::id::{AssignmentGuid, InstanceGuid};
 use parking_lot::Mutex;
 
-use super::ground::{Disk, Ground, GroundError};
+use super::ground::{Disk, Ground, GroundError, Ready};
 use super::told;
 use crate::network::{AddressPool, Forward, Network, NetworkError};
 use crate::runtime::Container;
-use crate::volume::{Volume, VolumeSpec, Volumes};
+use crate::volume::{AheadSpec, Volume, VolumeSpec, Volumes};
+use addresses::{Addresses, path, v4};
 
 /// How long a freed address rests: routers that lost their controller may still know it.
 const ADDRESS_REST: Duration = Duration::from_secs(30);
@@ -26,16 +31,10 @@ pub struct Machine {
     clock: Clock,
     outside: Option<IpAddr>,
     addresses: Mutex<Addresses>,
+    /// Network namespaces to keep ready.
+    networks_ready: AtomicUsize,
     /// Held while forwards are changed: the rules must follow the leases in their order.
     forwarding: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Addresses {
-    pool: AddressPool,
-    leases: BTreeMap<AssignmentGuid, Address>,
-    /// Ports of the machine that lead to leased addresses.
-    forwards: BTreeMap<AssignmentGuid, Forward>,
 }
 
 impl Machine {
@@ -47,18 +46,67 @@ impl Machine {
             volumes,
             clock,
             outside: None,
-            addresses: Mutex::new(Addresses {
-                pool,
-                leases: BTreeMap::new(),
-                forwards: BTreeMap::new(),
-            }),
+            addresses: Mutex::new(Addresses::new(pool)),
+            networks_ready: AtomicUsize::new(0),
             forwarding: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Take the cell's network off the machine, once nothing runs on it any more.
+    /// Take the cell's network off the machine, and the volumes that were made ahead, once nothing
+    /// runs on it any more.
     pub async fn close(&self) -> Result<(), NetworkError> {
+        self.keep_ready(Ready::default());
+        self.addresses.lock().ready.clear();
+        let closed = self.blocking("clear volumes away", |volumes| volumes.close());
+        if let Err(error) = closed.await {
+            tracing::warn!(%error, "volumes that were made ahead stay on the machine");
+        }
         self.network.close().await
+    }
+
+    /// Make one address more ready, with a namespace around it; false when there are enough.
+    async fn stock_networks(&self) -> Result<bool, GroundError> {
+        const ACTION: &str = "make a network ahead";
+        let most = self.networks_ready.load(Ordering::Relaxed);
+        let (ip, surplus) = {
+            let now = self.clock.monotonic();
+            let mut addresses = self.addresses.lock();
+            if addresses.ready.len() > most {
+                (None, addresses.ready.pop_back())
+            } else if addresses.ready.len() < most {
+                (addresses.pool.lease(now), None)
+            } else {
+                (None, None)
+            }
+        };
+        if let Some((ip, _)) = surplus {
+            // Its link goes with the namespace, which goes with what was just dropped.
+            self.addresses
+                .lock()
+                .pool
+                .release(ip, self.clock.monotonic());
+            return Ok(true);
+        }
+        let Some(ip) = ip else {
+            return Ok(false);
+        };
+        // Whoever an earlier agent gave it to may still sit there.
+        let is_in_use = self.network.is_attached(ip);
+        let made = if is_in_use {
+            Err(missing(ACTION, "the address is still in use"))
+        } else {
+            let made = self.network.make_namespace(ip).await;
+            made.map_err(|error| failed(ACTION, &error))
+        };
+        let mut addresses = self.addresses.lock();
+        match made {
+            Ok(namespace) => addresses.ready.push_back((ip, Arc::new(namespace))),
+            Err(error) => {
+                addresses.pool.release(ip, self.clock.monotonic());
+                return Err(error);
+            }
+        }
+        Ok(true)
     }
 
     /// For a cell whose routers run on other machines: they reach its instances by ports of the
@@ -123,31 +171,6 @@ impl Machine {
     }
 }
 
-impl Addresses {
-    fn lease(
-        &mut self,
-        assignment: AssignmentGuid,
-        known: Option<Address>,
-        port: u16,
-        now: Duration,
-    ) -> Option<Address> {
-        if let Some(address) = self.leases.get(&assignment) {
-            return Some(*address);
-        }
-        let ip = match known.map(|address| address.internal_ip) {
-            Some(IpAddr::V4(ip)) if self.pool.claim(ip) => ip,
-            _ => self.pool.lease(now)?,
-        };
-        let address = Address {
-            host: ip.into(),
-            port,
-            internal_ip: ip.into(),
-        };
-        self.leases.insert(assignment, address);
-        Some(address)
-    }
-}
-
 #[async_trait]
 impl Ground for Machine {
     async fn lease(
@@ -174,10 +197,11 @@ impl Ground for Machine {
         container: &Container,
     ) -> Result<(), GroundError> {
         const ACTION: &str = "connect the instance to the network";
-        let lease = self.addresses.lock().leases.get(&assignment).copied();
-        let ip = lease
-            .and_then(v4)
-            .ok_or_else(|| missing(ACTION, "it has no address"))?;
+        let (ip, _entered) = {
+            let mut addresses = self.addresses.lock();
+            (addresses.ip(assignment), addresses.open.remove(&assignment))
+        };
+        let ip = ip.ok_or_else(|| missing(ACTION, "it has no address"))?;
         let pid = container
             .pid
             .ok_or_else(|| missing(ACTION, "it has ended"))?;
@@ -188,8 +212,7 @@ impl Ground for Machine {
     }
 
     async fn free(&self, assignment: AssignmentGuid) -> Result<(), GroundError> {
-        let lease = self.addresses.lock().leases.get(&assignment).copied();
-        let Some(ip) = lease.and_then(v4) else {
+        let Some(ip) = self.addresses.lock().ip(assignment) else {
             return Ok(());
         };
         let detached = self.network.detach(ip).await;
@@ -198,6 +221,7 @@ impl Ground for Machine {
             let mut addresses = self.addresses.lock();
             addresses.leases.remove(&assignment);
             addresses.forwards.remove(&assignment);
+            addresses.open.remove(&assignment);
             addresses.pool.release(ip, self.clock.monotonic());
         }
         self.settle_forwards().await
@@ -210,14 +234,8 @@ impl Ground for Machine {
             .attached()
             .map_err(|error| failed(ACTION, &error))?;
         for ip in attached {
-            let is_leased = {
-                let addresses = self.addresses.lock();
-                addresses
-                    .leases
-                    .values()
-                    .any(|lease| lease.internal_ip == IpAddr::V4(ip))
-            };
-            if !is_leased {
+            let is_known = self.addresses.lock().is_spoken_for(ip);
+            if !is_known {
                 self.network
                     .detach(ip)
                     .await
@@ -253,6 +271,76 @@ impl Ground for Machine {
             .await
     }
 
+    fn keep_ready(&self, ready: Ready) {
+        self.volumes.keep_ready(ready.volumes);
+        self.networks_ready.store(ready.networks, Ordering::Relaxed);
+    }
+
+    async fn stock(&self) -> Result<bool, GroundError> {
+        let volumes = self.blocking("make a volume ahead", |volumes| volumes.stock());
+        Ok(volumes.await? || self.stock_networks().await?)
+    }
+
+    async fn network(&self, assignment: AssignmentGuid) -> Result<Option<PathBuf>, GroundError> {
+        const ACTION: &str = "make a network for the instance";
+        let (ip, open) = {
+            let addresses = self.addresses.lock();
+            let open = addresses.open.get(&assignment).cloned();
+            (addresses.ip(assignment), open)
+        };
+        let ip = ip.ok_or_else(|| missing(ACTION, "it has no address"))?;
+        let namespace = match open {
+            Some(namespace) => namespace,
+            None => {
+                let made = self.network.make_namespace(ip).await;
+                Arc::new(made.map_err(|error| failed(ACTION, &error))?)
+            }
+        };
+        let path = path(&namespace);
+        self.addresses.lock().open.insert(assignment, namespace);
+        Ok(Some(path))
+    }
+
+    async fn make_volume_ahead(&self, spec: AheadSpec) -> Result<Disk, GroundError> {
+        let made = self.blocking("make a volume ahead", move |volumes| {
+            volumes.make_ahead(spec)
+        });
+        made.await.map(Disk::from)
+    }
+
+    async fn volume_ahead(&self, name: InstanceGuid) -> Result<Option<Disk>, GroundError> {
+        let found = self.blocking("find a volume", move |volumes| volumes.adopt_ahead(name));
+        Ok(found.await?.map(Disk::from))
+    }
+
+    async fn pass_volume(&self, from: InstanceGuid, spec: VolumeSpec) -> Result<Disk, GroundError> {
+        let passed = move |volumes: Volumes| volumes.pass_on(from, &spec);
+        self.blocking("pass a volume on", passed)
+            .await
+            .map(Disk::from)
+    }
+
+    async fn pass_address(
+        &self,
+        from: AssignmentGuid,
+        to: AssignmentGuid,
+        port: u16,
+    ) -> Result<Address, GroundError> {
+        const ACTION: &str = "pass an address on";
+        let passed = self.addresses.lock().pass(from, to, port);
+        let address =
+            passed.ok_or_else(|| missing(ACTION, "nobody has it, or the other has one"))?;
+        match self.outside {
+            Some(outside) => {
+                // The port of one who never listened.
+                self.addresses.lock().forwards.remove(&from);
+                self.settle_forwards().await?;
+                self.forward(to, outside, address, port).await
+            }
+            None => Ok(address),
+        }
+    }
+
     fn gateway(&self) -> Option<IpAddr> {
         Some(self.network.gateway().into())
     }
@@ -265,13 +353,6 @@ impl From<Volume> for Disk {
             tmp: volume.tmp,
             slot: volume.slot,
         }
-    }
-}
-
-fn v4(address: Address) -> Option<Ipv4Addr> {
-    match address.internal_ip {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
     }
 }
 

@@ -4,20 +4,21 @@
 //! make:   droplet  address  volume  slot  container  network        then, when told: arm
 //! undo:   network  container  slot  volume  droplet                 and, at the very end: address
 //! ```
+//! Where something was made ahead, address, volume and container are passed on instead of made.
 //! Making stops at the first step that fails; nothing is undone on the spot. Whatever is left, by
 //! a failure, by a crash of the app or by the agent's own death, is cleared by the same undo, which
 //! works by name and may be repeated.
 
-mod address;
+pub(crate) mod address;
 pub mod arm;
-mod container;
+pub(crate) mod container;
 mod droplet;
 pub mod env;
 pub mod ground;
 pub mod machine;
 mod network;
 mod slot;
-mod volume;
+pub(crate) mod volume;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -33,11 +34,12 @@ use crate::droplet_cache::{CacheError, DropletCache};
 use crate::runtime::{Container, ImageDefaults, Runtime, RuntimeError, User};
 use crate::slot::SlotError;
 use crate::staging::{Stager, StagingError};
+use crate::warm::{Taken, Warm};
 pub(crate) use container::identify;
 use ground::{Disk, Ground, GroundError};
 
 /// Port of a process that names none, and Cloud Foundry's default.
-const PORT_DEFAULT: u16 = 8080;
+pub(crate) const PORT_DEFAULT: u16 = 8080;
 
 /// What the steps work with.
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ pub struct Tools {
     /// `CF_INSTANCE_IP`.
     pub cell: IpAddr,
     pub uid_base: u32,
+    pub warm: Warm,
 }
 
 /// One start of one assignment.
@@ -70,6 +73,8 @@ pub struct Order {
 /// What the steps have made so far.
 #[derive(Debug, Clone, Default)]
 pub struct Made {
+    /// What was made ahead for it, as long as that goes by its old name.
+    pub ahead: Option<InstanceGuid>,
     pub image: Option<ImageDefaults>,
     pub droplet: Option<PathBuf>,
     pub address: Option<Address>,
@@ -131,8 +136,13 @@ pub async fn prepare<Permit>(
     let [fetch, rest @ ..] = STEPS;
     fetch.make(tools, order, &mut made).await?;
     let _permit = turn.await;
+    let taken = tools.warm.take(order);
+    made.ahead = taken.as_ref().map(Taken::name);
     for step in rest {
         step.make(tools, order, &mut made).await?;
+    }
+    if let Some(taken) = taken {
+        taken.passed_on();
     }
     Ok(made)
 }

@@ -8,11 +8,14 @@ use crate::volume::{SIZE_MIN_BYTES, VolumeSpec};
 pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Result<(), HookError> {
     let spec = VolumeSpec {
         name: order.name(),
-        size_bytes: (u64::from(order.spec.limits.disk_mb) << 20).max(SIZE_MIN_BYTES),
+        size_bytes: size_bytes(order),
         owner: made.user,
         droplet: made.droplet.clone(),
     };
-    let disk = tools.ground.make_volume(spec).await?;
+    let disk = match made.ahead {
+        Some(ahead) => tools.ground.pass_volume(ahead, spec).await?,
+        None => tools.ground.make_volume(spec).await?,
+    };
     if let (Work::Staging(work), Some(user)) = (&order.spec.work, made.user) {
         tools
             .stager
@@ -21,4 +24,8 @@ pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Resul
     }
     made.disk = Some(disk);
     Ok(())
+}
+
+pub(crate) fn size_bytes(order: &Order) -> u64 {
+    (u64::from(order.spec.limits.disk_mb) << 20).max(SIZE_MIN_BYTES)
 }

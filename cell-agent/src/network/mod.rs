@@ -17,16 +17,30 @@ mod link;
 mod namespace;
 mod range;
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
 
 use cfx_process::supervisor::{OnEnd, Supervisor};
 use ipnet::Ipv4Net;
+use parking_lot::Mutex;
 
 pub use address_pool::AddressPool;
 pub use range::{RANGE_PREFIX, choose as choose_range};
 
 use link::Links;
 
+/// A folder with an entry for each link of the machine.
+const LINKS: &str = "/sys/class/net";
+/// Neighbours that the machine and all its instances may know, with room for several thousand
+/// instances that speak over their own loopback too: the kernel's default of 1,024 is for all
+/// namespaces together. In the order of the kernel's three marks, each at least so high.
+const NEIGHBOURS: [(&str, u64); 3] = [
+    ("gc_thresh1", 4_096),
+    ("gc_thresh2", 16_384),
+    ("gc_thresh3", 32_768),
+];
 /// Linux gives outgoing connections ports up to 60999.
 const OUTSIDE_PORT_BASE: u16 = 61_000;
 
@@ -82,6 +96,8 @@ pub struct Network {
     config: NetworkConfig,
     names: Names,
     links: Links,
+    /// The namespace that each attached address is in, by its number.
+    seats: Mutex<BTreeMap<Ipv4Addr, u64>>,
 }
 
 impl Network {
@@ -96,8 +112,10 @@ impl Network {
             config,
             names,
             links,
+            seats: Mutex::default(),
         };
         allow_forwarding()?;
+        raise_neighbour_limits()?;
         network.links.ensure_gateway(network.gateway()).await?;
         network
             .links
@@ -119,27 +137,57 @@ impl Network {
     }
 
     /// Give an address to the network namespace of a process. What had the address before loses
-    /// it.
+    /// it; a namespace that this network gave it to before keeps it as it is.
     pub async fn attach(&self, pid: u32, address: Ipv4Addr) -> Result<(), NetworkError> {
-        let name = self.names.veth(self.config.range, address)?;
         let namespace = namespace::of(pid)?;
+        let number = namespace::number(&namespace)?;
+        let seat = self.seats.lock().get(&address).copied();
+        if seat == Some(number) && self.is_attached(address) {
+            return Ok(());
+        }
+        self.attach_to(namespace, address).await
+    }
+
+    /// A namespace that nobody sits in, with its address. It lasts as long as it is held, or
+    /// somebody has entered it.
+    pub async fn make_namespace(&self, address: Ipv4Addr) -> Result<File, NetworkError> {
+        let namespace = namespace::make().await?;
+        let held = namespace.try_clone().map_err(io("hold a namespace"))?;
+        self.attach_to(namespace, address).await?;
+        Ok(held)
+    }
+
+    async fn attach_to(&self, namespace: File, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let name = self.names.veth(self.config.range, address)?;
+        let number = namespace::number(&namespace)?;
         let pair = link::Pair {
             name: &name,
             address,
             gateway: self.gateway(),
         };
-        self.links.delete(&name).await?;
+        if self.is_attached(address) {
+            self.links.delete(&name).await?;
+        }
         let attached = self.attach_pair(&pair, namespace).await;
         if attached.is_err() {
             self.links.delete(&name).await?;
+        } else {
+            self.seats.lock().insert(address, number);
         }
         attached
+    }
+
+    /// Has any namespace the address now?
+    #[must_use]
+    pub fn is_attached(&self, address: Ipv4Addr) -> bool {
+        let name = self.names.veth(self.config.range, address);
+        name.is_ok_and(|name| Path::new(LINKS).join(name).exists())
     }
 
     async fn attach_pair(
         &self,
         pair: &link::Pair<'_>,
-        namespace: std::fs::File,
+        namespace: File,
     ) -> Result<(), NetworkError> {
         self.links.add_pair(pair, &namespace).await?;
         keep_to_itself(pair.name)?;
@@ -151,6 +199,7 @@ impl Network {
     /// there succeeds.
     pub async fn detach(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
         let name = self.names.veth(self.config.range, address)?;
+        self.seats.lock().remove(&address);
         self.links.delete(&name).await
     }
 
@@ -188,7 +237,7 @@ impl Network {
 
     /// Addresses that are attached now, by whichever agent.
     pub fn attached(&self) -> Result<Vec<Ipv4Addr>, NetworkError> {
-        let entries = std::fs::read_dir("/sys/class/net").map_err(io("list the links"))?;
+        let entries = std::fs::read_dir(LINKS).map_err(io("list the links"))?;
         Ok(entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|name| self.names.address(self.config.range, &name))
@@ -248,6 +297,19 @@ impl Names {
 
 fn allow_forwarding() -> Result<(), NetworkError> {
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(io("turn on forwarding"))
+}
+
+/// Never lower than they are; from the last, because none may pass the next one.
+fn raise_neighbour_limits() -> Result<(), NetworkError> {
+    for (name, least) in NEIGHBOURS.into_iter().rev() {
+        let path = format!("/proc/sys/net/ipv4/neigh/default/{name}");
+        let now = std::fs::read_to_string(&path).map_err(io("read the limits of neighbours"))?;
+        if now.trim().parse::<u64>().is_ok_and(|now| now < least) {
+            std::fs::write(&path, least.to_string())
+                .map_err(io("raise the limits of neighbours"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Only its own address may come out of an instance, and no IPv6 at all: nothing routes it.

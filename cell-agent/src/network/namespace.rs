@@ -7,7 +7,7 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use tokio::sync::oneshot;
 
@@ -26,18 +26,41 @@ pub(super) fn of(pid: u32) -> Result<File, NetworkError> {
     Ok(namespace)
 }
 
+/// What tells a namespace from all others that there are now.
+pub(super) fn number(namespace: &File) -> Result<u64, NetworkError> {
+    let about = namespace.metadata();
+    Ok(about.map_err(io("look at a network namespace"))?.ino())
+}
+
+/// A namespace of nobody, held by this file alone.
+pub(super) async fn make() -> Result<File, NetworkError> {
+    in_thread(|| {
+        let action = "make a network namespace";
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| io(action)(error.into()))?;
+        File::open("/proc/thread-self/ns/net").map_err(io(action))
+    })
+    .await
+}
+
 /// Bring up loopback and the instance's end, and let it reach everything by the gateway.
 pub(super) async fn furnish(
     namespace: File,
     address: Ipv4Addr,
     gateway: Ipv4Addr,
 ) -> Result<(), NetworkError> {
+    in_thread(move || enter(&namespace, address, gateway)).await
+}
+
+/// Do something in a thread that ends with it, and with it whatever namespace it is in.
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NetworkError> + Send + 'static,
+) -> Result<T, NetworkError> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("cell network".to_owned())
         .spawn(move || {
             // Nobody waits any more when the agent is going down.
-            if sender.send(enter(&namespace, address, gateway)).is_err() {
+            if sender.send(work()).is_err() {
                 tracing::debug!("nobody waited for a network");
             }
         })

@@ -59,6 +59,47 @@ impl Cell {
         pid
     }
 
+    /// A process in a namespace that is held open here.
+    fn enter(&mut self, namespace: &File) -> u32 {
+        use std::os::fd::AsRawFd;
+        let path = format!(
+            "--net=/proc/{}/fd/{}",
+            std::process::id(),
+            namespace.as_raw_fd()
+        );
+        let mut child = Command::new("nsenter")
+            .args([&path, "sh", "-c", "echo up; exec sleep 60 >&-"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut text = String::new();
+        let mut stdout = child.stdout.take().expect("its output");
+        stdout.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "up\n");
+        let pid = child.id();
+        self.processes.push(child);
+        pid
+    }
+
+    /// The number of an address's link on the machine.
+    fn link(&self, address: Ipv4Addr) -> Option<String> {
+        let network = &self.network;
+        let name = network.names.veth(network.config.range, address);
+        let path = Path::new(LINKS).join(name.expect("a name"));
+        std::fs::read_to_string(path.join("ifindex")).ok()
+    }
+
+    /// The kernel clears a namespace away a little after its last user has gone.
+    async fn until_gone(&self, address: Ipv4Addr) {
+        let gone = async {
+            while self.link(address).is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+        gone.expect("the link is still there");
+    }
+
     /// A server in the namespace of a process.
     fn listen(&mut self, pid: u32) {
         let script = format!(
@@ -222,6 +263,39 @@ async fn an_address_moves_to_the_next_start_and_goes_with_its_namespace() {
     assert!(matches!(foreign, Err(NetworkError::ForeignAddress(_))));
     let own = cell.network.attach(std::process::id(), address).await;
     assert!(matches!(own, Err(NetworkError::NoNamespace(_))), "{own:?}");
+    cell.close().await;
+}
+
+#[tokio::test]
+async fn a_namespace_made_ahead_is_ready_for_whoever_enters_it_and_goes_with_the_last_user() {
+    let mut cell = Cell::open().await;
+    let (used, unused) = (cell.address(5), cell.address(6));
+    let held = cell.network.make_namespace(used).await.expect("made");
+    let link = cell.link(used).expect("a link");
+    let pid = cell.enter(&held);
+    cell.network.attach(pid, used).await.expect("attached");
+    assert_eq!(cell.link(used), Some(link), "it was there already");
+    drop(held);
+    cell.listen(pid);
+    TcpStream::connect((used, PORT)).expect("it answers");
+    let gateway = cell.network.gateway();
+    let _listener = TcpListener::bind((gateway, PORT)).expect("bound");
+    assert!(Cell::reaches(pid, gateway, PORT));
+
+    // Another namespace has to be attached, whatever had the address before.
+    let other = cell.process();
+    cell.network.attach(other, used).await.expect("attached");
+    cell.listen(other);
+    TcpStream::connect((used, PORT)).expect("it answers");
+    assert!(
+        !Cell::reaches(pid, gateway, PORT),
+        "it has lost its address"
+    );
+
+    drop(cell.network.make_namespace(unused).await.expect("made"));
+    cell.until_gone(unused).await;
+    cell.end_processes();
+    cell.until_gone(used).await;
     cell.close().await;
 }
 

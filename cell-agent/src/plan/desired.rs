@@ -79,10 +79,10 @@ impl Desired {
         }
     }
 
-    /// Assignments that may be started from nothing.
-    pub fn to_start(&self) -> impl Iterator<Item = AssignmentGuid> {
-        let startable = |a: &&Assignment| !self.draining && self.specs.contains_key(&a.spec);
-        self.assignments.values().filter(startable).map(|a| a.guid)
+    /// May it be started from nothing?
+    #[must_use]
+    pub fn may_start(&self, guid: AssignmentGuid) -> bool {
+        !self.draining && self.get(guid).is_some()
     }
 
     #[must_use]

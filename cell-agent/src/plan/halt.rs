@@ -10,9 +10,9 @@ use super::{Action, Instance, Plan, Work};
 /// The way to a cell on which nothing runs, with everything remembered: what is desired starts
 /// again with the next agent.
 #[must_use]
-pub fn halt(actual: &BTreeMap<AssignmentGuid, Instance>) -> Plan {
+pub fn halt<'a>(instances: impl Iterator<Item = &'a Instance>) -> Plan {
     let mut plan = Plan::default();
-    for instance in actual.values() {
+    for instance in instances {
         let reason = "the platform is being stopped";
         match (instance.under_way, &instance.state) {
             (Some(Work::Preparing), _) => {

@@ -1,6 +1,6 @@
 //! The plan under whatever may happen: a cell whose steps take time, fail and crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cfx_protocol::actual::Outcome;
@@ -23,6 +23,9 @@ struct World {
     under_way: Vec<(AssignmentGuid, Action)>,
     armed: BTreeMap<(AssignmentGuid, u32), u32>,
     stopped_wanted: Vec<AssignmentGuid>,
+    /// As the agent notes them: what to plan for next.
+    touched: BTreeSet<AssignmentGuid>,
+    waits: BTreeSet<(Timestamp, AssignmentGuid)>,
     /// A controller never assigns a guid again.
     forgotten: Vec<AssignmentGuid>,
 }
@@ -30,6 +33,8 @@ struct World {
 impl World {
     fn follow(&mut self, upsert: Vec<Assignment>, remove: Vec<AssignmentGuid>) {
         self.revision += 1;
+        self.touched.extend(upsert.iter().map(|one| one.guid));
+        self.touched.extend(&remove);
         if self.revision == 1 {
             self.desired
                 .follow(snapshot(1, upsert), &self.actual)
@@ -40,12 +45,37 @@ impl World {
         }
     }
 
+    /// Planning for what was touched, as the agent does, must miss nothing.
+    fn plan_of_touched(&mut self) -> Plan {
+        let mut touched = std::mem::take(&mut self.touched);
+        while let Some((due, guid)) = self.waits.first().copied()
+            && due <= self.now
+        {
+            self.waits.pop_first();
+            touched.insert(guid);
+        }
+        let planned = plan_of(
+            touched.iter().copied(),
+            &self.desired,
+            &self.actual,
+            self.now,
+        );
+        let everything = plan(&self.desired, &self.actual, self.now);
+        for step in &everything.steps {
+            assert!(planned.steps.contains(step), "missed: {step:?}");
+        }
+        assert_eq!(planned.steps.len(), everything.steps.len());
+        self.waits.extend(&planned.waits);
+        planned
+    }
+
     /// What the agent does with a plan, without any I/O.
     fn take_plan(&mut self) {
         for Step {
             assignment, action, ..
-        } in plan(&self.desired, &self.actual, self.now).steps
+        } in self.plan_of_touched().steps
         {
+            self.touched.insert(assignment);
             if let Action::Prepare { start } = action {
                 let (wanted, spec) = self.desired.get(assignment).expect("wanted");
                 let fresh = Instance::new(wanted.clone(), spec.clone(), start);
@@ -106,6 +136,7 @@ impl World {
         let (guid, action) = self
             .under_way
             .remove(usize::from(die) % self.under_way.len());
+        self.touched.insert(guid);
         let (now, rule) = (self.now, BackOff::default());
         let one = self.actual.get_mut(&guid).expect("its step is under way");
         one.under_way = None;
@@ -147,6 +178,7 @@ impl World {
         }
         let victim = usize::from(die) % alive.len();
         let one = &mut alive[victim];
+        self.touched.insert(one.assignment.guid);
         if one.is_run_once() {
             one.ended = true;
         } else {
@@ -179,15 +211,10 @@ impl World {
             self.take_plan();
             self.end_step(0, true);
             if self.under_way.is_empty() {
-                match plan(&self.desired, &self.actual, self.now) {
-                    Plan {
-                        steps,
-                        wake_at: Some(due),
-                    } if steps.is_empty() => self.now = due,
-                    Plan {
-                        steps,
-                        wake_at: None,
-                    } if steps.is_empty() => return,
+                let next = plan(&self.desired, &self.actual, self.now);
+                match next.wake_at() {
+                    Some(due) if next.steps.is_empty() => self.now = due,
+                    None if next.steps.is_empty() => return,
                     _ => {}
                 }
             }

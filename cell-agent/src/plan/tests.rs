@@ -236,7 +236,7 @@ fn a_waiting_instance_is_cleared_away_and_wakes_the_planner_when_its_time_comes(
         plan(&desired, &actual, now()),
         Plan {
             steps: vec![],
-            wake_at: Some(due)
+            waits: vec![(due, guid(1))]
         }
     );
     assert_eq!(
@@ -397,7 +397,7 @@ fn halting_ends_what_runs_and_starts_nothing() {
         instance.state = state;
         world.insert(guid(number), instance);
     }
-    let actions: Vec<_> = halt(&world)
+    let actions: Vec<_> = halt(world.values())
         .steps
         .into_iter()
         .map(|step| step.action)

@@ -1,12 +1,17 @@
 //! Reads a container's counters from its control groups, version 1 or 2, without asking any
-//! daemon: a reading costs a few small files, where Docker's statistics cost a second.
+//! daemon: a reading costs a few small files, where Docker's statistics cost a second. The files are
+//! kept open, so that a reading is one system call for each.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Sample;
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// Longest file of counters, bytes; `memory.stat` has 2 KiB. What is behind it is not read.
+const COUNTER_MAX_BYTES: usize = 8 * 1024;
 
 /// Where the counters of one container are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,29 +69,109 @@ impl Groups {
         Some(Self::V2(root.join(group("")?)))
     }
 
+    /// Are they those of the container with this id? A process number alone may have changed hands.
+    #[must_use]
+    pub fn are_of(&self, id: &str) -> bool {
+        let group = match self {
+            Self::V1 { memory, .. } => memory,
+            Self::V2(group) => group,
+        };
+        let name = group.file_name().and_then(|name| name.to_str());
+        !id.is_empty() && name.is_some_and(|name| name.contains(id))
+    }
+
+    /// Open the counters. Their files stay open until this is dropped.
+    pub fn open(&self) -> Result<Counters, CounterError> {
+        let [cpu, memory, stat, pids, events] = match self {
+            Self::V1 { cpu, memory, pids } => [
+                cpu.join("cpuacct.usage"),
+                memory.join("memory.usage_in_bytes"),
+                memory.join("memory.stat"),
+                pids.join("pids.current"),
+                memory.join("memory.oom_control"),
+            ],
+            Self::V2(group) => [
+                group.join("cpu.stat"),
+                group.join("memory.current"),
+                group.join("memory.stat"),
+                group.join("pids.current"),
+                group.join("memory.events"),
+            ],
+        };
+        Ok(Counters {
+            is_v1: matches!(self, Self::V1 { .. }),
+            cpu: Counter::open(cpu)?,
+            memory: Counter::open(memory)?,
+            stat: Counter::open(stat)?,
+            pids: Counter::open(pids)?,
+            events: Counter::open(events)?,
+        })
+    }
+}
+
+/// The open counters of one container.
+#[derive(Debug)]
+pub struct Counters {
+    is_v1: bool,
+    cpu: Counter,
+    memory: Counter,
+    stat: Counter,
+    pids: Counter,
+    events: Counter,
+}
+
+impl Counters {
+    /// Fails once the container's groups are gone.
     pub fn sample(&self) -> Result<Sample, CounterError> {
-        match self {
-            Self::V1 { cpu, memory, pids } => Ok(Sample {
-                cpu: Duration::from_nanos(number(&cpu.join("cpuacct.usage"))?),
-                memory_bytes: working_set(
-                    number(&memory.join("memory.usage_in_bytes"))?,
-                    &read(&memory.join("memory.stat"))?,
-                    "total_inactive_file",
-                ),
-                pids: small(number(&pids.join("pids.current"))?),
-                oom_kills: field(&read(&memory.join("memory.oom_control"))?, "oom_kill"),
-            }),
-            Self::V2(group) => Ok(Sample {
-                cpu: Duration::from_micros(field(&read(&group.join("cpu.stat"))?, "usage_usec")),
-                memory_bytes: working_set(
-                    number(&group.join("memory.current"))?,
-                    &read(&group.join("memory.stat"))?,
-                    "inactive_file",
-                ),
-                pids: small(number(&group.join("pids.current"))?),
-                oom_kills: field(&read(&group.join("memory.events"))?, "oom_kill"),
-            }),
+        let cpu = match self.is_v1 {
+            true => Duration::from_nanos(self.cpu.number()?),
+            false => Duration::from_micros(field(&self.cpu.read()?, "usage_usec")),
+        };
+        let inactive = match self.is_v1 {
+            true => "total_inactive_file",
+            false => "inactive_file",
+        };
+        Ok(Sample {
+            cpu,
+            memory_bytes: working_set(self.memory.number()?, &self.stat.read()?, inactive),
+            pids: small(self.pids.number()?),
+            oom_kills: field(&self.events.read()?, "oom_kill"),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Counter {
+    path: PathBuf,
+    file: File,
+}
+
+impl Counter {
+    fn open(path: PathBuf) -> Result<Self, CounterError> {
+        match File::open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(CounterError { path, source }),
         }
+    }
+
+    fn error(&self, source: std::io::Error) -> CounterError {
+        CounterError {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// The whole file: the kernel writes it anew for whoever reads from its begin.
+    fn read(&self) -> Result<String, CounterError> {
+        let mut bytes = [0; COUNTER_MAX_BYTES];
+        let read = self.file.read_at(&mut bytes, 0);
+        let read = read.map_err(|source| self.error(source))?;
+        Ok(String::from_utf8_lossy(&bytes[..read]).into_owned())
+    }
+
+    fn number(&self) -> Result<u64, CounterError> {
+        let not_a_number = || self.error(std::io::Error::other("not a number"));
+        self.read()?.trim().parse().map_err(|_| not_a_number())
     }
 }
 
@@ -106,13 +191,6 @@ fn field(text: &str, key: &str) -> u64 {
             (name == key).then(|| value.trim().parse().ok())?
         })
         .unwrap_or(0)
-}
-
-fn number(path: &Path) -> Result<u64, CounterError> {
-    read(path)?.trim().parse().map_err(|_| CounterError {
-        path: path.to_path_buf(),
-        source: std::io::Error::other("not a number"),
-    })
 }
 
 fn read(path: &Path) -> Result<String, CounterError> {
@@ -144,10 +222,14 @@ mod tests {
             Some(Groups::V2("/g/system.slice/docker-ab.scope".into()))
         );
         assert_eq!(Groups::parse("", root), None);
+        for text in [v1, v2] {
+            let groups = Groups::parse(text, root).expect("groups");
+            assert!(groups.are_of("ab") && !groups.are_of("ac") && !groups.are_of(""));
+        }
     }
 
     #[test]
-    fn counters_of_version_2_are_read() {
+    fn counters_of_version_2_are_read_again_and_again() {
         let group = tempfile::tempdir().expect("a folder");
         for (name, text) in [
             ("cpu.stat", "usage_usec 1500000\nuser_usec 1\n"),
@@ -158,9 +240,13 @@ mod tests {
         ] {
             std::fs::write(group.path().join(name), text).expect("written");
         }
-        let sample = Groups::V2(group.path().to_path_buf()).sample();
+        let counters = Groups::V2(group.path().to_path_buf()).open();
+        let counters = counters.expect("all are there");
+        let first = counters.sample().expect("a sample");
+        std::fs::write(group.path().join("pids.current"), "9\n").expect("written");
+        assert_eq!(counters.sample().expect("a sample").pids, 9);
         assert_eq!(
-            sample.expect("a sample"),
+            first,
             Sample {
                 cpu: Duration::from_millis(1500),
                 memory_bytes: 4_000_000,

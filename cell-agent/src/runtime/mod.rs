@@ -3,6 +3,8 @@
 //! The trait has the warm path in it: an instance is first *reserved* (everything that does not
 //! depend on its command: root, limits, mounts, a first process that waits), then *armed* (the
 //! launcher receives command and environment and starts the app). A cold start is reserve + arm.
+//! Where starting a first process is dear, a runtime also makes containers *ahead*, which wait as
+//! nobody's and are *dressed* as one instance or another later.
 //! A runtime never decides anything: no retries, no restarts, no policy.
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ pub mod cgroup;
 pub(crate) mod contract;
 pub mod docker;
 mod etc;
+mod limits;
 pub mod scripted;
 
 /// The name of one container: the guid of one start of one instance.
@@ -198,6 +201,40 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
 
     /// End it if it runs and leave nothing of it. Releasing what is not there succeeds.
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError>;
+
+    /// Does it make containers ahead? One that starts them in milliseconds has no need to.
+    fn makes_ahead(&self) -> bool {
+        false
+    }
+
+    /// Make a container that belongs to nobody yet, up to a first process that waits. `adopt` lists
+    /// it under this name until it is dressed, and `release` ends it. `home` is a folder of which
+    /// the content comes later: what is mounted there then is seen inside.
+    async fn reserve_ahead(
+        &self,
+        reservation: &Reservation,
+        home: &Mount,
+    ) -> Result<Container, RuntimeError> {
+        let _ = home;
+        Err(RuntimeError::NoContainer(reservation.name))
+    }
+
+    /// Make a container that was made ahead what `reserve` would have made of this reservation,
+    /// which must have the same root, user, address, mounts and open files. In its old name nothing
+    /// is left.
+    async fn dress(
+        &self,
+        ahead: ContainerName,
+        reservation: &Reservation,
+    ) -> Result<Container, RuntimeError> {
+        let _ = reservation;
+        Err(RuntimeError::NoContainer(ahead))
+    }
+
+    /// Does it put containers into network namespaces that are ready for them?
+    fn enters_networks(&self) -> bool {
+        false
+    }
 
     /// Names of containers as they end. Hints: one may be missing or come twice, so the agent
     /// also looks at `exit_record` by itself. One receiver per runtime.

@@ -10,19 +10,25 @@
 //! <directory>/<name>/image      the file system, sparse
 //!                    disk/      the image, mounted: upper work tmp slot, or home without droplet
 //!                    home/      the overlay, if there is a droplet
+//!             ready/<n>/         volumes that are nobody's yet
 //! ```
+//! Making one takes some milliseconds, most of them spent waiting for the disk, so some are made
+//! ahead and only renamed when they are needed. A volume that a container waits on gets its home
+//! last of all: it is mounted where the container already looks.
 
 mod image;
 mod mount;
+mod ready;
 mod template;
 
 use std::fs::Permissions;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use cfx_protocol::id::InstanceGuid;
 
 use crate::runtime::User;
+use ready::Ready;
 pub use template::SIZE_MIN_BYTES;
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +73,14 @@ pub struct Volume {
     disk: PathBuf,
 }
 
+/// What a volume is to be whose home comes later.
+#[derive(Debug, Clone, Copy)]
+pub struct AheadSpec {
+    pub name: InstanceGuid,
+    pub size_bytes: u64,
+    pub owner: User,
+}
+
 /// How full a volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VolumeUsage {
@@ -79,6 +93,7 @@ pub struct VolumeUsage {
 #[derive(Debug, Clone)]
 pub struct Volumes {
     directory: PathBuf,
+    ready: Ready,
 }
 
 impl Volumes {
@@ -87,13 +102,32 @@ impl Volumes {
         std::fs::create_dir_all(&directory).map_err(io("make", &directory))?;
         // The kernel's table of mounts knows no links, and the engine no relative paths.
         let directory = directory.canonicalize().map_err(io("find", &directory))?;
-        let volumes = Self { directory };
-        for path in [volumes.templates(), volumes.directory.clone()] {
+        for path in [
+            directory.clone(),
+            directory.join("templates"),
+            directory.join("ready"),
+        ] {
             std::fs::create_dir_all(&path).map_err(io("make", &path))?;
             std::fs::set_permissions(&path, Permissions::from_mode(0o700))
                 .map_err(io("protect", &path))?;
         }
-        Ok(volumes)
+        let ready = Ready::open(directory.join("ready"))?;
+        Ok(Self { directory, ready })
+    }
+
+    /// Keep up to so many volumes ready, of the sizes that were asked for last.
+    pub fn keep_ready(&self, count: usize) {
+        self.ready.keep(count);
+    }
+
+    /// Make one volume ahead, if any is missing; false when none is.
+    pub fn stock(&self) -> Result<bool, VolumeError> {
+        self.ready.stock(&self.templates())
+    }
+
+    /// Take away what was made ahead and is nobody's yet.
+    pub fn close(&self) -> Result<(), VolumeError> {
+        self.ready.clear()
     }
 
     /// Make and mount a volume. One that is there already, whole or half made, is replaced.
@@ -107,38 +141,76 @@ impl Volumes {
     }
 
     fn make_fresh(&self, spec: &VolumeSpec) -> Result<Volume, VolumeError> {
-        let template = template::ensure(&self.templates(), spec.size_bytes)?;
-        let folder = self.folder(spec.name);
         let volume = self.volume(spec.name, spec.droplet.is_some());
-        make_folder(&folder, None)?;
-        make_folder(&volume.disk, None)?;
-        let image = folder.join("image");
-        image::copy_sparse(&template, &image).map_err(io("copy the template to", &image))?;
-        mount::image(&image, &volume.disk)?;
-        make_folder(&volume.slot, None)?;
-        make_folder(&volume.tmp, spec.owner)?;
-        set_mode(&volume.tmp, 0o1777)?;
-        let Some(droplet) = &spec.droplet else {
-            return give_home(&volume.home, spec.owner).map(|()| volume);
-        };
-        let (upper, work) = (volume.disk.join("upper"), volume.disk.join("work"));
-        // The overlay's top folder has the owner and mode of the upper one.
-        give_home(&upper, spec.owner)?;
-        make_folder(&work, None)?;
+        self.place_disk(&volume, spec.size_bytes, spec.owner)?;
+        match &spec.droplet {
+            Some(droplet) => {
+                make_folder(&volume.home, None)?;
+                lay_over(&volume, droplet, spec.owner)?;
+            }
+            None => give_home(&volume.home, spec.owner)?,
+        }
+        Ok(volume)
+    }
+
+    /// A disk under the volume's name: one made ahead, or a new one.
+    fn place_disk(
+        &self,
+        volume: &Volume,
+        size_bytes: u64,
+        owner: Option<User>,
+    ) -> Result<(), VolumeError> {
+        let folder = self.folder(volume.name);
+        if !self.ready.take(size_bytes, &folder)? {
+            let template = template::ensure(&self.templates(), size_bytes)?;
+            ready::make_disk(&template, &folder)?;
+        }
+        give(&volume.tmp, owner)?;
+        set_mode(&volume.tmp, 0o1777)
+    }
+
+    /// Make a volume for an instance that is not known yet. Its home is an empty folder, where
+    /// `pass_on` mounts what belongs there; who binds that folder before as a slave sees it then.
+    pub fn make_ahead(&self, spec: AheadSpec) -> Result<Volume, VolumeError> {
+        let made = self.make_ahead_fresh(spec);
+        if made.is_err() {
+            self.release(spec.name)?;
+        }
+        made
+    }
+
+    fn make_ahead_fresh(&self, spec: AheadSpec) -> Result<Volume, VolumeError> {
+        let volume = self.volume(spec.name, true);
+        self.place_disk(&volume, spec.size_bytes, Some(spec.owner))?;
         make_folder(&volume.home, None)?;
-        mount::overlay(droplet, &upper, &work, &volume.home)?;
+        mount::share(&volume.home)?;
+        Ok(volume)
+    }
+
+    /// Give a volume made ahead to an instance, with its home. `spec` must have its size and owner.
+    pub fn pass_on(&self, from: InstanceGuid, spec: &VolumeSpec) -> Result<Volume, VolumeError> {
+        self.release(spec.name)?;
+        let (old, new) = (self.folder(from), self.folder(spec.name));
+        std::fs::rename(&old, &new).map_err(io("rename", &old))?;
+        let volume = self.volume(spec.name, true);
+        match &spec.droplet {
+            Some(droplet) => lay_over(&volume, droplet, spec.owner)?,
+            None => {
+                let plain = self.volume(spec.name, false);
+                give_home(&plain.home, spec.owner)?;
+                mount::bind(&plain.home, &volume.home)?;
+            }
+        }
         Ok(volume)
     }
 
     /// The volume of this name if it is mounted, as after an agent's restart.
     pub fn adopt(&self, name: InstanceGuid) -> Result<Option<Volume>, VolumeError> {
-        let mounted = mount::below(&self.folder(name))?;
-        let has = |path: &Path| mounted.iter().any(|one| one == path);
         let overlaid = self.volume(name, true);
         let plain = self.volume(name, false);
-        Ok(if !has(&overlaid.disk) {
+        Ok(if !mount::is_mounted(&overlaid.disk) {
             None
-        } else if has(&overlaid.home) {
+        } else if mount::is_mounted(&overlaid.home) {
             Some(overlaid)
         } else if plain.home.is_dir() {
             Some(plain)
@@ -148,15 +220,23 @@ impl Volumes {
         })
     }
 
+    /// A volume made ahead that is still nobody's, as after an agent's restart.
+    pub fn adopt_ahead(&self, name: InstanceGuid) -> Result<Option<Volume>, VolumeError> {
+        let volume = self.volume(name, true);
+        let is_whole = mount::is_mounted(&volume.disk)
+            && volume.home.is_dir()
+            && !mount::is_mounted(&volume.home);
+        Ok(is_whole.then_some(volume))
+    }
+
     /// How full a volume is, by name; none when it is not mounted.
     pub fn usage(&self, name: InstanceGuid) -> Result<Option<VolumeUsage>, VolumeError> {
         let volume = self.volume(name, false);
-        let device = |path: &Path| std::fs::metadata(path).map(|about| about.dev()).ok();
         // Unmounted it would be a folder of the machine's own disk.
-        match device(&volume.disk) {
-            Some(own) if device(&self.directory) != Some(own) => volume.usage().map(Some),
-            _ => Ok(None),
+        if mount::is_mounted(&volume.disk) {
+            return volume.usage().map(Some);
         }
+        Ok(None)
     }
 
     /// Names of all volumes of which anything is left.
@@ -169,16 +249,7 @@ impl Volumes {
 
     /// Unmount and delete. Releasing what is not there succeeds.
     pub fn release(&self, name: InstanceGuid) -> Result<(), VolumeError> {
-        let folder = self.folder(name);
-        // Deepest first, and each as often as it is mounted.
-        for path in mount::below(&folder)?.iter().rev() {
-            mount::unmount(path)?;
-        }
-        match std::fs::remove_dir_all(&folder) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io("delete", &folder)(error)),
-        }
+        ready::delete(&self.folder(name))
     }
 
     fn folder(&self, name: InstanceGuid) -> PathBuf {
@@ -216,6 +287,14 @@ impl Volume {
     }
 }
 
+/// The overlay of a droplet, whose top folder has the owner and mode of the upper one.
+fn lay_over(volume: &Volume, droplet: &Path, owner: Option<User>) -> Result<(), VolumeError> {
+    let (upper, work) = (volume.disk.join("upper"), volume.disk.join("work"));
+    give_home(&upper, owner)?;
+    make_folder(&work, None)?;
+    mount::overlay(droplet, &upper, &work, &volume.home)
+}
+
 fn give_home(path: &Path, owner: Option<User>) -> Result<(), VolumeError> {
     make_folder(path, owner)?;
     set_mode(path, if owner.is_some() { 0o755 } else { 0o777 })
@@ -223,6 +302,10 @@ fn give_home(path: &Path, owner: Option<User>) -> Result<(), VolumeError> {
 
 fn make_folder(path: &Path, owner: Option<User>) -> Result<(), VolumeError> {
     std::fs::create_dir(path).map_err(io("make", path))?;
+    give(path, owner)
+}
+
+fn give(path: &Path, owner: Option<User>) -> Result<(), VolumeError> {
     match owner {
         Some(user) => chown(path, Some(user.uid), Some(user.gid)).map_err(io("hand over", path)),
         None => Ok(()),

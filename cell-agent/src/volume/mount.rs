@@ -1,10 +1,12 @@
 //! Mounts and unmounts, and finds what an earlier agent left mounted.
 
 use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use cfx_sandbox::loop_device::LoopDevice;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -12,23 +14,40 @@ use super::{VolumeError, io};
 
 /// `noinit_itable`: the template is zero where it is not written, so there is nothing to do in the
 /// background. `errors=continue` is ext4's default: a damaged volume is its own instance's problem.
-const IMAGE_OPTIONS: &str = "loop,rw,nosuid,nodev,noatime,noinit_itable";
+const IMAGE_OPTIONS: &str = "noinit_itable";
+const NOTHING: Option<&str> = None;
+/// Nothing on a volume is a device or lends anybody rights.
+const FLAGS: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOATIME);
 
 /// Mount an image through a loop device that the kernel frees on unmount.
 pub(super) fn image(image: &Path, target: &Path) -> Result<(), VolumeError> {
-    let output = Command::new("mount")
-        .args(["-t", "ext4", "-o", IMAGE_OPTIONS])
-        .arg(image)
-        .arg(target)
-        .output()
-        .map_err(io("run mount for", image))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(VolumeError::Program {
-        program: "mount",
-        detail: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+    let file = OpenOptions::new().read(true).write(true).open(image);
+    let device = file.and_then(|file: File| LoopDevice::attach(&file));
+    let device = device.map_err(io("make a device of", image))?;
+    mount(
+        Some(device.path()),
+        target,
+        Some("ext4"),
+        FLAGS,
+        Some(IMAGE_OPTIONS),
+    )
+    .map_err(|error| io("mount an image at", target)(error.into()))
+}
+
+/// Show a folder at a second place.
+pub(super) fn bind(source: &Path, target: &Path) -> Result<(), VolumeError> {
+    mount(Some(source), target, NOTHING, MsFlags::MS_BIND, NOTHING)
+        .map_err(|error| io("bind a folder to", target)(error.into()))
+}
+
+/// Let others see what is mounted at a folder later on. Only a mount can be shared with them, so
+/// the folder becomes one, of itself.
+pub(super) fn share(folder: &Path) -> Result<(), VolumeError> {
+    bind(folder, folder)?;
+    mount(NOTHING, folder, NOTHING, MsFlags::MS_SHARED, NOTHING)
+        .map_err(|error| io("share", folder)(error.into()))
 }
 
 /// `lower` read-only beneath `upper`, seen at `target`.
@@ -51,7 +70,7 @@ pub(super) fn overlay(
         Some("overlay"),
         target,
         Some("overlay"),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME,
+        FLAGS,
         Some(OsStr::from_bytes(&options)),
     )
     .map_err(|error| io("mount an overlay at", target)(error.into()))
@@ -69,48 +88,25 @@ fn escaped(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Lazy: somebody who still looks at it does not hold it.
+/// Lazy: somebody who still looks at it does not hold it. As often as it is mounted there.
 pub(super) fn unmount(path: &Path) -> Result<(), VolumeError> {
-    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
-        Err(error) => Err(io("unmount", path)(error.into())),
-    }
-}
-
-/// Mount points at or below a folder, in the order they were mounted.
-pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = std::fs::read_to_string(table).map_err(io("read", table))?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescaped)
-        .filter(|path| path.starts_with(folder))
-        .collect())
-}
-
-/// The kernel writes blanks, tabs, newlines and backslashes as `\` and three octal digits.
-fn unescaped(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let code = tail
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
+    loop {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(error) => return Err(io("unmount", path)(error.into())),
         }
     }
-    PathBuf::from(OsStr::from_bytes(&bytes))
+}
+
+/// Is another file system mounted at a folder than the one above it lies on? Cheap where the
+/// kernel's table of mounts has thousands of lines.
+pub(super) fn is_mounted(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|about| about.dev()).ok();
+    match (device(path), path.parent().and_then(device)) {
+        (Some(own), Some(above)) => own != above,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -118,12 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_folder_names_survive_the_kernel_s_notations() {
-        assert_eq!(
-            unescaped(r"/data/my\040cell"),
-            PathBuf::from("/data/my cell")
-        );
-        assert_eq!(unescaped(r"/data\134x"), PathBuf::from(r"/data\x"));
+    fn odd_folder_names_survive_the_kernel_s_notation() {
         assert_eq!(escaped(Path::new("/a,b:c")), b"/a\\,b\\:c");
     }
 }

@@ -23,12 +23,13 @@ use cfx_process::ndjson;
 use cfx_process::shutdown::Shutdown;
 use cfx_process::supervisor::{OnEnd, Supervisor};
 use cfx_process::tls::{self, Clients};
-use cfx_protocol::actual::{CellReport, CrashReport, InstanceReport, ReportReply, digest};
+use cfx_protocol::actual::{CellReport, CrashReport, InstanceReport, ReportReply, Usage, digest};
 use cfx_protocol::cell::CellRegistration;
 use cfx_protocol::desired::{Assignment, DesiredFrame, InstanceSpec, SpecId};
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AssignmentGuid, CellGuid, ClusterGuid};
 use cfx_protocol::link::{RHYTHM_MS, Role, SHA256_HEADER};
+use cfx_protocol::metrics::MetricsBatch;
 use cfx_protocol::telemetry::LogEnvelope;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -284,6 +285,7 @@ impl Controller {
             .route("/internal/v1/cells/{guid}/desired", get(desired))
             .route("/internal/v1/cells/{guid}/report", post(report))
             .route("/internal/v1/logs", post(logs))
+            .route("/internal/v1/metrics", post(metrics))
             .route("/internal/v1/{*blob}", get(download))
             .route(
                 "/internal/v1/droplets/{guid}",
@@ -384,6 +386,41 @@ async fn report(
     drop(world);
     controller.changed.send_modify(|count| *count += 1);
     Ok(Json(ReportReply { want_full }))
+}
+
+/// As the controller does: the newest usage stands beside what was reported.
+async fn metrics(
+    State(controller): State<Controller>,
+    peer: Option<Extension<PeerIdentity>>,
+    Json(batch): Json<MetricsBatch>,
+) -> StatusCode {
+    let MetricsBatch::Cell(batch) = batch else {
+        return StatusCode::BAD_REQUEST;
+    };
+    if !speaks_for_itself(peer, batch.cell) {
+        return StatusCode::FORBIDDEN;
+    }
+    {
+        let mut world = controller.world.lock();
+        for sample in batch.samples {
+            let instance = world.instances.get_mut(&sample.assignment);
+            let Some(instance) = instance.filter(|one| one.starts == sample.start) else {
+                continue;
+            };
+            let cpu = f64::from(sample.cpu_millipercent.unwrap_or(0)) / 100_000.0;
+            instance.usage = Some(Usage {
+                sampled_at: Clock::system().now(),
+                cpu,
+                cpu_entitlement: cpu,
+                memory_bytes: sample.memory_bytes,
+                disk_bytes: sample.disk_bytes,
+                log_rate_bytes: sample.log_rate_bytes,
+                pids: sample.pids,
+            });
+        }
+    }
+    controller.changed.send_modify(|count| *count += 1);
+    StatusCode::NO_CONTENT
 }
 
 async fn logs(State(controller): State<Controller>, body: Bytes) -> StatusCode {

@@ -40,16 +40,25 @@ impl Stage {
         }
     }
 
+    pub fn cell(&self) -> CellGuid {
+        self.cell
+    }
+
     pub async fn agent(&self) -> (Agent, Equipment) {
+        self.agent_with(|_| {}).await
+    }
+
+    pub async fn agent_with(&self, change: impl FnOnce(&mut Config)) -> (Agent, Equipment) {
         let equipment = EquipmentConfig::new(self.cell, self.data.clone());
         let equipment = equip(equipment, Clock::system(), &Shutdown::new())
             .await
             .expect("equipped");
-        let config = quick(Config::new(
+        let mut config = quick(Config::new(
             self.cell,
             "cell-d".to_owned(),
             self.data.clone(),
         ));
+        change(&mut config);
         let (runtime, ground) = (equipment.runtime.clone(), equipment.ground.clone());
         let agent = super::start(config, runtime, ground, &self.controller).await;
         (agent, equipment)

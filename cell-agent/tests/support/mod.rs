@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfx_cell_agent::config::Config;
-use cfx_cell_agent::hooks::ground::Ground;
+use cfx_cell_agent::hooks::ground::{Ground, Ready};
 use cfx_cell_agent::runtime::Runtime;
 use cfx_cell_agent::{Edges, Running};
 use cfx_process::clock::Clock;
@@ -97,6 +97,8 @@ pub fn quick(mut config: Config) -> Config {
     config.timing.in_flight = Duration::from_millis(50);
     config.timing.graceful = Duration::from_secs(1);
     config.timing.sample = Duration::from_millis(200);
+    // Nothing that a test did not ask for is left in its folder.
+    config.ready = Ready::default();
     config
 }
 

@@ -32,6 +32,8 @@ pub struct Processes {
     /// The next reservations fail, this many.
     pub failures: Arc<Mutex<u32>>,
     pub answers: Arc<Mutex<bool>>,
+    /// Processes that the kernel killed for memory, as every container counts them.
+    pub oom_kills: Arc<Mutex<u64>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl Processes {
             held: Arc::default(),
             failures: Arc::default(),
             answers: Arc::new(Mutex::new(true)),
+            oom_kills: Arc::default(),
         }
     }
 
@@ -211,7 +214,7 @@ impl Runtime for Processes {
                 cpu: Duration::from_millis(10),
                 memory_bytes: 1 << 20,
                 pids: 2,
-                oom_kills: 0,
+                oom_kills: *self.oom_kills.lock(),
             }),
         }
     }

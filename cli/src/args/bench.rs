@@ -4,15 +4,20 @@ use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
 
+use super::RuntimeFlag;
+
 /// Measure the platform, with a floor measured in the same run beside each number
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  cfx bench start -n 300    scale to 300 instances that answer, and back, against `docker run`
+  cfx bench warm            one more instance, command to first answer
   cfx bench push            push of a small app to its first answer, against `docker run`
   cfx bench idle            memory of a whole idle platform, against a bare process
   cfx bench router --json   requests a CPU-second, against a direct connection
   cfx bench planner         placements a CPU-second, against a bare heap
-  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells")]
+  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells
+  cfx bench load            what `cfx load` measures, against a server of known delay")]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) what: BenchCommand,
@@ -20,23 +25,72 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    Start(BenchStartArgs),
+    Warm(BenchWarmArgs),
     Push(BenchPushArgs),
     Idle(BenchIdleArgs),
     Router(BenchRouterArgs),
     Planner(BenchPlannerArgs),
     Controller(BenchControllerArgs),
+    Load(BenchLoadArgs),
     /// A process that only waits: the floor of `idle`
     #[command(hide = true)]
     Bare,
     /// A server of short answers: what `router` asks
     #[command(hide = true)]
     Backend,
+    /// A server of known delay: what `load` measures
+    #[command(hide = true)]
+    Delayed {
+        #[arg(long)]
+        micros: u32,
+    },
     /// A router with one route: the subject of `router`
     #[command(hide = true)]
     Proxy {
         #[arg(long)]
         backend: SocketAddr,
     },
+}
+
+/// Scale a small app until every instance answers, and back under load, on a platform of its own
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The app is busybox's web server, padded to 8 MiB. CPU and memory are those of the platform and of
+the container engine with everything they have started.")]
+pub(crate) struct BenchStartArgs {
+    /// Instances
+    #[arg(short = 'n', long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(2..=3_900))]
+    pub(crate) instances: u32,
+    /// What they run on
+    #[arg(long, default_value = "auto")]
+    pub(crate) runtime: RuntimeFlag,
+    /// How often; medians are shown
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rounds: u32,
+    /// Starts of the floor, one after the other; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) floor: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One more instance, from the command to its first answer, on a platform of its own
+#[derive(Debug, Args)]
+pub(crate) struct BenchWarmArgs {
+    /// How often; p50 and p90 are shown
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) repeats: u32,
+    /// What it runs on
+    #[arg(long, default_value = "auto")]
+    pub(crate) runtime: RuntimeFlag,
+    /// Starts of the floor, one after the other; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) floor: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Push a small app until its first answer; the floor is `docker run` of the same command
@@ -113,6 +167,29 @@ pub(crate) struct BenchControllerArgs {
     /// Instances of all apps together
     #[arg(long, default_value_t = 250_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) instances: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the load generator measures at a server of known delay; beside it what is known, and what
+/// `wrk` says when it is on PATH
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The ratio is to be within 0.95 and 1.05 for latencies, within 0.98 and 1.02 for rates.")]
+pub(crate) struct BenchLoadArgs {
+    /// Requests a second
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) rate: u32,
+    /// The server's delay, milliseconds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) delay: u32,
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Seconds of each reading
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) seconds: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

@@ -43,12 +43,27 @@ pub(crate) struct UpArgs {
     /// Number of cells [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) cells: Option<u32>,
+    /// Instances that each cell makes ahead, so that starts take milliseconds [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) warm: Option<usize>,
     /// More ports of this machine that instances may reach, such as 6379,5432
     #[arg(long, value_name = "PORTS", value_delimiter = ',')]
     pub(crate) gateway_ports: Option<Vec<u16>>,
+    /// Most instances of one cell [default: 250]
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<u32>,
+    /// Offer the machine's memory this many times: apps rarely use all they may [default: 1]
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) overcommit_memory: Option<f64>,
+    /// Offer the machine's disk this many times [default: 1]
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) overcommit_disk: Option<f64>,
     /// What instances run on [default: auto]
     #[arg(long, value_name = "RUNTIME")]
     pub(crate) runtime: Option<RuntimeFlag>,
+    /// Log each step of each start, with its time
+    #[arg(long)]
+    pub(crate) trace_starts: bool,
     /// Password of the user `admin`
     #[arg(long, value_name = "PASSWORD")]
     pub(crate) admin_password: Option<String>,

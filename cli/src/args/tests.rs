@@ -17,7 +17,7 @@ fn the_definition_is_sound() {
 #[test]
 fn every_verb_and_its_alias_is_understood() {
     for line in [
-        "up --gateway-ports 6379,5432",
+        "up --gateway-ports 6379,5432 --warm 20",
         "up --cells 3 --runtime docker --listen 127.0.0.1 --api-port 1 --http-port 2 --https-port 3",
         "serve cell --config cell.yml",
         "status --json",
@@ -89,9 +89,16 @@ fn every_verb_and_its_alias_is_understood() {
         "cells join-token --role router --ttl 5",
         "why shop/2",
         "curl /v3/apps -X POST -d {} -H a:b -i --fail",
+        "load shop.apps.localhost:8080",
+        "load http://127.0.0.1:1/ --rate 200/s --duration 30s --connections-new 50% --threads 2 --json",
+        "load http://h/ -X POST -H a:b -d {} --profile ramp:1/s..9/s --fail-if errors>1% --expect 200,409",
+        "rehearse flash-sale --scale 0.5 --stock 10 --phase storm=5s --want-instances 200",
+        "rehearse shop --profile spike --base 10/s --factor 30 --fail-if p99>1s --report r.html",
+        "rehearse --example-profile",
         "completion bash",
         "bench push --rounds 5 --json",
         "bench idle",
+        "bench load --rate 500 --delay 5 --seconds 2 --rounds 1 --json",
         "bench router --seconds 1 --connections 4",
     ] {
         if let Err(error) = parse(line) {
@@ -134,6 +141,15 @@ fn what_makes_no_sense_is_refused() {
         "up --api-port 70000",
         "set-env shop NAME",
         "completion tcsh",
+        "load",
+        "load http://h/ --rate fast",
+        "load http://h/ --duration 5",
+        "load http://h/ --fail-if slow",
+        "load http://h/ --threads 0",
+        "load http://h/ -H nothing",
+        "rehearse",
+        "rehearse shop --phase storm",
+        "rehearse shop --stock 0",
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.use_stderr() || line.is_empty(), "cfx {line}");

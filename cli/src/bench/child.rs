@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 /// Longest that a subject may take to say its first line.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest that a subject may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running subject. Killed when dropped.
 #[derive(Debug)]
@@ -61,6 +61,10 @@ impl Subject {
         // Kept open: a subject that prints more must not meet a closed pipe.
         child.stdout = Some(lines.into_inner().into_inner());
         Ok((Self { child, pid }, line))
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// CPU time so far, user and system, seconds.

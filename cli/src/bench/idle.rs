@@ -83,7 +83,7 @@ fn readings(platform: Memory, floor: Memory, ready: f64, idle_cpu: f64) -> Vec<R
 }
 
 /// Ports that were free a moment ago.
-fn free_ports() -> Outcome<[u16; 3]> {
+pub(super) fn free_ports() -> Outcome<[u16; 3]> {
     let none = |error: std::io::Error| Failure::new(format!("no free port: {error}"));
     let mut held = Vec::new();
     let mut ports = [0; 3];

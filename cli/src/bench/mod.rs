@@ -3,14 +3,23 @@
 //! The subjects run as processes of their own (this same binary), so that what they cost can be
 //! read from the kernel and nothing else is counted.
 
+mod answers;
 mod backend;
 mod child;
 mod controller;
+mod cost;
+mod delayed;
+mod floor;
 mod idle;
+mod lab;
 mod load;
+mod phases;
 mod planner;
 mod push;
 mod router;
+mod start;
+mod truth;
+mod warm;
 
 use serde::Serialize;
 
@@ -22,10 +31,14 @@ use crate::output::Table;
 pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
     match args.what {
         BenchCommand::Push(args) => push::bench(context, &args).await,
+        BenchCommand::Start(args) => Box::pin(start::bench(context, &args)).await,
+        BenchCommand::Warm(args) => Box::pin(warm::bench(context, &args)).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
         BenchCommand::Planner(args) => planner::bench(context, &args),
         BenchCommand::Controller(args) => controller::bench(context, &args).await,
+        BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,
+        BenchCommand::Delayed { micros } => delayed::serve(context, micros).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,
         BenchCommand::Proxy { backend } => router::proxy(context, backend).await,

@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::process::Command;
 
+use super::lab::quietly;
 use super::load;
 use super::{Reading, show};
-use crate::args::{Args, BenchPushArgs};
+use crate::args::BenchPushArgs;
 use crate::client::resource::Route;
 use crate::context::{Context, InSpace};
 use crate::failure::{Failure, Outcome};
-use crate::output::Terminal;
 
 /// Name of the app and of the floor's container.
 const NAME: &str = "cfx-bench-push";
@@ -101,21 +100,6 @@ async fn push(context: &Context, space: &InSpace, folder: &Path) -> Outcome<f64>
         .as_secs_f64();
     quietly(context, &["delete", NAME, "-r", "-f"]).await?;
     Ok(took)
-}
-
-/// Run a command of this CLI; what it says goes nowhere.
-async fn quietly(context: &Context, words: &[&str]) -> Outcome {
-    let words = std::iter::once("cfx").chain(words.iter().copied());
-    let args = Args::try_parse_from(words)
-        .map_err(|error| Failure::new(format!("the bench mistyped: {error}")))?;
-    let silent = Context {
-        terminal: std::sync::Arc::new(Terminal::silent()),
-        environment: context.environment.clone(),
-        clock: context.clock.clone(),
-        session: context.session.clone(),
-        verbose: false,
-    };
-    Box::pin(crate::commands::run(args.command, &silent)).await
 }
 
 /// Until a 200 comes.

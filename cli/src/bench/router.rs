@@ -10,10 +10,12 @@ use cfx_process::shutdown::Shutdown;
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AppGuid, ClusterGuid, InstanceGuid, ProcessGuid, RouteGuid, RouterGuid};
 use cfx_protocol::link::RHYTHM_MS;
+use cfx_protocol::metrics::RouterMetrics;
 use cfx_protocol::route::{Endpoint, EndpointProtocol, Route, RouteFrame, RouteOptions, TableAck};
 use cfx_protocol::telemetry::LogEnvelope;
 use cfx_router::{
-    Certificates, Config, Drain, EdgeError, Edges, Limits, LogSink, TableSource, TableStream,
+    Certificates, Config, Drain, EdgeError, Edges, Limits, LogSink, MetricsSink, TableSource,
+    TableStream,
 };
 
 use super::child::{Subject, own_cpu_seconds};
@@ -166,7 +168,8 @@ pub(super) async fn proxy(context: &Context, backend: SocketAddr) -> Outcome {
         clock: context.clock.clone(),
         ids: IdSource::system(),
         table: table.clone(),
-        logs: table,
+        logs: table.clone(),
+        metrics: table,
     };
     let config = Config {
         guid: RouterGuid::NIL,
@@ -247,6 +250,13 @@ impl TableSource for OneRoute {
 #[async_trait]
 impl LogSink for OneRoute {
     async fn deliver(&self, _: &[LogEnvelope]) -> Result<(), EdgeError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl MetricsSink for OneRoute {
+    async fn deliver(&self, _: &RouterMetrics) -> Result<(), EdgeError> {
         Ok(())
     }
 }

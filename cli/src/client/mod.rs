@@ -24,18 +24,18 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use connector::Stream;
 pub(crate) use discover::{address, discover};
 pub(crate) use error::{ApiError, ClientError};
 pub(crate) use log_cache::{LogCursor, LogLine};
 pub(crate) use multipart::Upload;
 pub(crate) use token::{Grant, Tokens};
-pub(crate) use transport::{Answer, Transport};
+pub(crate) use transport::{Answer, Call, Transport};
 pub(crate) use trust::Trust;
 
 use crate::output::Terminal;
 use crate::session::{Session, SessionFile, Target};
 use resource::Page;
-use transport::Call;
 
 /// Pages of one list that are followed; 5,000 entries each.
 const PAGES_MAX: usize = 200;

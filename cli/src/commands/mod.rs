@@ -9,11 +9,13 @@ mod deployment;
 mod environment;
 mod events;
 mod lifecycle;
+mod load;
 mod logs;
 mod names;
 mod org;
 mod platform;
 mod push;
+mod rehearse;
 mod route;
 mod scale;
 mod service;
@@ -87,6 +89,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         },
         Command::Why(args) => why::why(context, &args).await,
         Command::Bench(args) => Box::pin(crate::bench::bench(context, args)).await,
+        Command::Load(args) => Box::pin(load::load(context, &args)).await,
+        Command::Rehearse(args) => Box::pin(rehearse::rehearse(context, &args)).await,
         Command::Curl(args) => curl::curl(context, &args).await,
         Command::Completion(args) => completion::completion(context, &args),
     }

@@ -53,6 +53,10 @@ pub(super) fn cell_plan(
     config.capacity.memory_mb = Some(machine.memory_mb / count);
     config.capacity.disk_mb = Some(machine.disk_mb / count);
     config.capacity.cpu_millicores = Some(machine.cores.saturating_mul(1_000) / settings.cells);
+    config.warm = settings.warm;
+    config.capacity.slots = settings.slots;
+    config.capacity.overcommit_memory = settings.overcommit_memory;
+    config.capacity.overcommit_disk = settings.overcommit_disk;
     config.admin = Some(([127, 0, 0, 1], 0).into());
     config.uid_base = config.uid_base.saturating_add((number - 1) * UIDS_PER_CELL);
     let mut gateway_ports = vec![HTTP_PORT, settings.http_port];

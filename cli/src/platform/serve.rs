@@ -130,7 +130,7 @@ async fn serve_controller(
     ids: &IdSource,
 ) -> Outcome {
     let folder = DataFolder::take(&file.data, &format!("API at {}", file.api))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, false)?;
     raise_file_limit();
     let password = folder.admin_password(file.admin_password.as_deref(), ids)?;
     let api_tls = match &file.api_tls {
@@ -175,7 +175,7 @@ async fn serve_controller(
 
 async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSource) -> Outcome {
     let folder = DataFolder::take(&file.cell.data, &format!("cell {}", file.cell.name))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, false)?;
     raise_file_limit();
     let name = file.cell.name.clone();
     let data = file.cell.data.clone();
@@ -216,7 +216,7 @@ async fn serve_router(
     ids: &IdSource,
 ) -> Outcome {
     let folder = DataFolder::take(&file.data, &format!("router {}", file.name))?;
-    install_log(context, &folder)?;
+    install_log(context, &folder, false)?;
     raise_file_limit();
     let member = join::member(&file.platform, Role::Router, &file.name, &file.data, clock).await?;
     let certificates = match &file.tls {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, SLOTS_DEFAULT, WARM_MAX};
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -23,8 +24,11 @@ const DOMAIN_MAX_BYTES: usize = 180;
 /// Shortest password, characters.
 const PASSWORD_MIN_CHARS: usize = 8;
 
+/// Most instances of one cell: it has 4,096 addresses, and a freed one rests for a while.
+const SLOTS_MAX: u32 = 4_000;
+
 /// A platform on one machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) listen: IpAddr,
@@ -33,10 +37,18 @@ pub(crate) struct Settings {
     pub(crate) https_port: u16,
     pub(crate) domain: String,
     pub(crate) cells: u32,
+    /// Instances that each cell makes ahead.
+    pub(crate) warm: usize,
     /// Ports of this machine that instances may reach beside the router's.
     pub(crate) gateway_ports: Vec<u16>,
+    /// Instances of each cell.
+    pub(crate) slots: u32,
+    /// Memory and disk are offered this many times.
+    pub(crate) overcommit_memory: f64,
+    pub(crate) overcommit_disk: f64,
     pub(crate) runtime: RuntimeFlag,
     pub(crate) admin_password: Option<String>,
+    pub(crate) trace_starts: bool,
 }
 
 /// The file as typed.
@@ -50,7 +62,11 @@ struct File {
     https_port: Option<u16>,
     domain: Option<String>,
     cells: Option<u32>,
+    warm: Option<usize>,
     gateway_ports: Option<Vec<u16>>,
+    slots: Option<u32>,
+    overcommit_memory: Option<f64>,
+    overcommit_disk: Option<f64>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
 }
@@ -84,12 +100,20 @@ impl Settings {
                 .or(file.domain)
                 .unwrap_or_else(|| DOMAIN_DEFAULT.to_owned()),
             cells: args.cells.or(file.cells).unwrap_or(1),
+            warm: args.warm.or(file.warm).unwrap_or(0),
             gateway_ports: args
                 .gateway_ports
                 .or(file.gateway_ports)
                 .unwrap_or_default(),
+            slots: args.slots.or(file.slots).unwrap_or(SLOTS_DEFAULT),
+            overcommit_memory: args
+                .overcommit_memory
+                .or(file.overcommit_memory)
+                .unwrap_or(1.0),
+            overcommit_disk: args.overcommit_disk.or(file.overcommit_disk).unwrap_or(1.0),
             runtime: args.runtime.or(file.runtime).unwrap_or(RuntimeFlag::Auto),
             admin_password: args.admin_password.or(file.admin_password),
+            trace_starts: args.trace_starts,
         };
         settings.check()
     }
@@ -110,6 +134,7 @@ impl Settings {
                 Failure::new(message).next("run more cells on other machines: `cfx serve cell`")
             );
         }
+        self.check_capacity()?;
         let ports = [self.api_port, self.http_port, self.https_port];
         if ports.contains(&0)
             || ports[0] == ports[1]
@@ -132,6 +157,27 @@ impl Settings {
             return Err(Failure::new(message).next("give a longer one, or none: cfx makes one"));
         }
         Ok(self)
+    }
+
+    fn check_capacity(&self) -> Outcome {
+        if !(1..=SLOTS_MAX).contains(&self.slots) {
+            let message = format!("{} slots: one cell runs 1 to {SLOTS_MAX}", self.slots);
+            return Err(Failure::new(message).next("have more cells: --cells N"));
+        }
+        if self.warm > WARM_MAX {
+            let message = format!(
+                "--warm {}: a cell makes at most {WARM_MAX} ahead",
+                self.warm
+            );
+            return Err(Failure::new(message).next("for example --warm 20"));
+        }
+        let is_meant = |factor: f64| (OVERCOMMIT_MIN..=OVERCOMMIT_MAX).contains(&factor);
+        if !is_meant(self.overcommit_memory) || !is_meant(self.overcommit_disk) {
+            let message =
+                format!("overcommit factors must be between {OVERCOMMIT_MIN} and {OVERCOMMIT_MAX}");
+            return Err(Failure::new(message).next("for example --overcommit-memory 2"));
+        }
+        Ok(())
     }
 
     pub(crate) fn address(&self, port: u16) -> SocketAddr {
@@ -184,7 +230,8 @@ mod tests {
         let path = folder.path().join("up.yml");
         std::fs::write(
             &path,
-            "cells: 3\napi-port: 9000\nruntime: docker\ngateway-ports: [6379]\n",
+            "cells: 3\napi-port: 9000\nruntime: docker\ngateway-ports: [6379]\n\
+             slots: 3000\novercommit-memory: 4\n",
         )
         .expect("written");
         let settings = read(UpArgs {
@@ -199,6 +246,7 @@ mod tests {
         );
         assert_eq!(settings.runtime, RuntimeFlag::Docker);
         assert_eq!(settings.gateway_ports, [6379]);
+        assert_eq!((settings.slots, settings.overcommit_memory), (3_000, 4.0));
         assert_eq!(settings.data, PathBuf::from("/home/.cfx/data"));
         assert_eq!(settings.api_url(), "http://127.0.0.1:9001");
     }
@@ -228,6 +276,10 @@ mod tests {
                 ..UpArgs::default()
             },
             UpArgs {
+                warm: Some(WARM_MAX + 1),
+                ..UpArgs::default()
+            },
+            UpArgs {
                 cells: Some(1_000),
                 ..UpArgs::default()
             },
@@ -241,6 +293,14 @@ mod tests {
             },
             UpArgs {
                 gateway_ports: Some(vec![6379, 0]),
+                ..UpArgs::default()
+            },
+            UpArgs {
+                slots: Some(100_000),
+                ..UpArgs::default()
+            },
+            UpArgs {
+                overcommit_memory: Some(f64::NAN),
                 ..UpArgs::default()
             },
             UpArgs {

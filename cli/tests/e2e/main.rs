@@ -20,7 +20,9 @@ mod harness;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod metrics;
 mod processes;
+mod rehearsal;
 mod roles;
 mod sample;
 mod stack;
@@ -45,6 +47,10 @@ const SHARED: &[(&str, Shared)] = &[
     (
         "an_app_sees_the_environment_that_cloud_foundry_promises",
         lifecycle::sees_its_environment,
+    ),
+    (
+        "what_an_app_uses_and_answers_is_queried_within_seconds",
+        metrics::queried_within_seconds,
     ),
     (
         "a_stopped_app_is_unknown_to_the_router_and_comes_back",
@@ -96,6 +102,14 @@ const SHARED: &[(&str, Shared)] = &[
     (
         "the_flash_sale_never_oversells_and_closes_when_its_inventory_dies",
         sample::with_its_inventory,
+    ),
+    (
+        "a_rehearsed_sale_is_held_to_what_it_promised_and_reported",
+        rehearsal::of_the_sample,
+    ),
+    (
+        "a_load_counts_every_request_and_tells_its_verdict_by_exit_code",
+        rehearsal::load,
     ),
     ("the_stock_cf_cli_works", stock_cf::whole_tour),
 ];

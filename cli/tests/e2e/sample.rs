@@ -14,7 +14,7 @@ use crate::curl::{self, Answer};
 use crate::harness::{Platform, free_port, wait};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sample-apps/flash-sale");
-const HOST: &str = "flash-sale";
+pub const HOST: &str = "flash-sale";
 const TOKEN: &str = "a-token-for-tests";
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUYERS: u64 = 8;
@@ -74,7 +74,7 @@ pub fn with_redis() {
     assert_eq!(services.trim(), "[]");
 }
 
-fn push(platform: &Platform, home: &str, more: &[&str]) {
+pub fn push(platform: &Platform, home: &str, more: &[&str]) {
     let manifest = format!("{SOURCE}/manifest.yml");
     let variables = format!("{SOURCE}/vars.yml");
     let (token, port) = (
@@ -223,7 +223,7 @@ fn post(
     curl::request(platform.http, "POST", &host, path, headers, body.as_bytes())
 }
 
-fn wait_for_instances(platform: &Platform, count: usize) {
+pub fn wait_for_instances(platform: &Platform, count: usize) {
     let mut seen = BTreeSet::new();
     let all = wait(PATIENCE, || {
         let answer = platform.get(HOST, "/api/item").ok()?;

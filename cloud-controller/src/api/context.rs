@@ -13,6 +13,7 @@ use crate::cells::Observed;
 use crate::convergence::status::Platform;
 use crate::events::Events;
 use crate::log_cache::LogCache;
+use crate::metrics_history::MetricsHistory;
 use crate::state::StateHandle;
 
 /// What the API knows and can reach.
@@ -25,6 +26,7 @@ pub struct Context {
     pub platform: Platform,
     pub blobs: Blobs,
     pub log_cache: LogCache,
+    pub metrics: MetricsHistory,
     pub events: Arc<Events>,
     pub auth: Auth,
     pub settings: Arc<Settings>,

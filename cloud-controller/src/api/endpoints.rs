@@ -10,7 +10,7 @@ use http::Method;
 use super::context::Context;
 use super::{
     absent, audit_event, buildpack, environment_variable_group, feature_flag, job, log_cache,
-    organization, platform, role, root, space, stack, uaa, user,
+    organization, platform, promql, role, root, space, stack, uaa, user,
 };
 use super::{
     app, app_action, app_environment, build, deployment, destination, domain, droplet, manifest,
@@ -276,6 +276,10 @@ fn logs() -> Vec<Endpoint> {
         get("/api/v1/info", log_cache::info),
         get("/api/v1/meta", log_cache::meta),
         get("/api/v1/read/{source_id}", log_cache::read),
+        get("/api/v1/query", promql::query),
+        post("/api/v1/query", promql::query),
+        get("/api/v1/query_range", promql::query_range),
+        post("/api/v1/query_range", promql::query_range),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! Log-cache: `/api/v1/{info,meta,read}`, as its clients and `cf logs` read it.
+//! Log-cache: `/api/v1/{info,meta,read}`, as its clients and `cf logs` read it. Gauges are answered
+//! to those who name them: `cf logs` asks for no type and must see lines only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::query::Query;
 use super::request::{Call, Visitor};
 use super::response;
 use crate::log_cache::Range;
+use crate::metrics_history::{Gauges, SECONDS_KEPT, Series};
 use crate::state::State;
 use crate::state::app::App;
 use crate::state::organization::Organization;
@@ -29,6 +31,9 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 /// Who wrote the lines, as loggregator names it.
 const ORIGIN: &str = "rep";
+const NS_PER_S: i64 = 1_000_000_000;
+/// Seconds of gauges that are looked at together.
+const GAUGES_PIECE_S: i64 = 15;
 
 pub(super) async fn info(visitor: Visitor) -> Answer {
     let uptime = visitor.context.clock.monotonic().as_secs();
@@ -39,18 +44,33 @@ pub(super) async fn info(visitor: Visitor) -> Answer {
 }
 
 pub(super) async fn meta(call: Call) -> Answer {
+    let (lines, numbers) = (&call.context.log_cache, &call.context.metrics);
+    let mut apps = lines.apps();
+    apps.extend(numbers.apps());
+    apps.sort_unstable();
+    apps.dedup();
     let kept = |app: AppGuid| {
         find(&call, app).ok()?;
-        let kept = call.context.log_cache.kept(app)?;
+        let lines = lines.kept(app);
+        let numbers = numbers.kept(app);
+        let ns = |seconds: i64| seconds.saturating_mul(NS_PER_S);
+        let oldest = [
+            lines.map(|it| it.oldest_ns),
+            numbers.map(|it| ns(it.oldest)),
+        ];
+        let newest = [
+            lines.map(|it| it.newest_ns),
+            numbers.map(|it| ns(it.newest)),
+        ];
+        let count = lines.map_or(0, |it| it.count) + numbers.map_or(0, |it| it.count);
         let meta = wire::SourceMeta {
-            count: kept.count.to_string(),
-            expired: kept.expired.to_string(),
-            oldest_timestamp: kept.oldest_ns.to_string(),
-            newest_timestamp: kept.newest_ns.to_string(),
+            count: count.to_string(),
+            expired: lines.map_or(0, |it| it.expired).to_string(),
+            oldest_timestamp: oldest.into_iter().flatten().min()?.to_string(),
+            newest_timestamp: newest.into_iter().flatten().max()?.to_string(),
         };
         Some((app.to_string(), meta))
     };
-    let apps = call.context.log_cache.apps();
     response::ok(wire::Meta {
         meta: apps.into_iter().filter_map(kept).collect(),
     })
@@ -64,17 +84,24 @@ pub(super) async fn read(call: Call, query: Query) -> Answer {
         .iter()
         .filter(|(key, _)| key == "envelope_types" || key == "envelope_type");
     let types: Vec<&str> = types.map(|(_, value)| value.as_str()).collect();
-    let wanted = types.is_empty() || types.iter().any(|kind| ["LOG", "ANY"].contains(kind));
-    let found = match wanted {
-        true => call.context.log_cache.read(app.guid, range),
-        false => Vec::new(),
-    };
+    let names = |kind: &str| types.iter().any(|it| [kind, "ANY"].contains(it));
     let tags = Tags::of(&call.state, &app);
-    let batch = found.iter().map(|line| present(&call.state, &tags, line));
+    let mut batch = Vec::new();
+    if types.is_empty() || names("LOG") {
+        let lines = call.context.log_cache.read(app.guid, range);
+        batch.extend(lines.iter().map(|line| present(&call.state, &tags, line)));
+    }
+    if names("GAUGE") {
+        batch.extend(gauges(&call, app.guid, &range, &tags));
+        let time = |envelope: &wire::Envelope| envelope.timestamp.parse::<i64>().unwrap_or(0);
+        batch.sort_by_key(|envelope| match range.descending {
+            true => time(envelope).saturating_neg(),
+            false => time(envelope),
+        });
+        batch.truncate(range.limit);
+    }
     response::ok(wire::ReadReply {
-        envelopes: wire::Batch {
-            batch: batch.collect(),
-        },
+        envelopes: wire::Batch { batch },
     })
 }
 
@@ -161,13 +188,74 @@ fn present(state: &State, tags: &Tags, line: &LogEnvelope) -> wire::Envelope {
         instance_id: index,
         deprecated_tags: BTreeMap::new(),
         tags,
-        log: wire::Log {
+        log: Some(wire::Log {
             payload: BASE64_STANDARD.encode(&line.payload),
             kind: match line.stream {
                 Stream::Out => "OUT",
                 Stream::Err => "ERR",
             }
             .to_owned(),
-        },
+        }),
+        gauge: None,
+    }
+}
+
+/// The gauges of a range, second by second, as many as were asked for.
+fn gauges(call: &Call, app: AppGuid, range: &Range, tags: &Tags) -> Vec<wire::Envelope> {
+    let now = call.context.clock.now().as_second();
+    let oldest = now - SECONDS_KEPT;
+    let (mut after, mut until) = (
+        (range.start_ns - 1).div_euclid(NS_PER_S).max(oldest),
+        (range.end_ns - 1).div_euclid(NS_PER_S).min(now),
+    );
+    let mut found = Vec::new();
+    // Piece by piece: an app of thousands has more in ten minutes than anybody reads.
+    while after < until && found.len() < range.limit {
+        let piece = match range.descending {
+            true => ((until - GAUGES_PIECE_S).max(after), until),
+            false => (after, (after + GAUGES_PIECE_S).min(until)),
+        };
+        let mut gauges = call.context.metrics.gauges(app, piece);
+        if range.descending {
+            gauges.reverse();
+            until = piece.0;
+        } else {
+            after = piece.1;
+        }
+        found.extend(gauges);
+    }
+    found.truncate(range.limit);
+    found.iter().map(|it| present_gauges(tags, it)).collect()
+}
+
+fn present_gauges(tags: &Tags, gauges: &Gauges) -> wire::Envelope {
+    let identity = &gauges.identity;
+    let index = identity.index.to_string();
+    let mut tags = tags.fixed.clone();
+    for (tag, value) in [
+        ("instance_id", index.clone()),
+        ("process_id", identity.process.to_string()),
+        ("process_type", identity.process_type.to_string()),
+        ("process_instance_id", identity.instance.to_string()),
+    ] {
+        tags.insert(tag.to_owned(), value);
+    }
+    let metric = |(series, value): &(Series, f64)| {
+        let value = wire::GaugeValue {
+            unit: series.unit().to_owned(),
+            value: *value,
+        };
+        (series.name().to_owned(), value)
+    };
+    wire::Envelope {
+        timestamp: gauges.at.saturating_mul(NS_PER_S).to_string(),
+        source_id: identity.app.to_string(),
+        instance_id: index,
+        deprecated_tags: BTreeMap::new(),
+        tags,
+        log: None,
+        gauge: Some(wire::Gauge {
+            metrics: gauges.values.iter().map(metric).collect(),
+        }),
     }
 }

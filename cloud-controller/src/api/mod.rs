@@ -46,6 +46,7 @@ mod package_upload;
 mod platform;
 mod process;
 mod process_instances;
+mod promql;
 mod role;
 mod root;
 mod route;

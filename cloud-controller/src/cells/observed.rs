@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfx_planner::Liveness;
-use cfx_protocol::actual::{CellReport, InstanceReport, digest};
+use cfx_protocol::actual::{CellReport, InstanceReport, Usage, digest};
 use cfx_protocol::cell::{CellRegistration, CellUsage};
 use cfx_protocol::generation::Token;
-use cfx_protocol::id::{AssignmentGuid, CellGuid};
+use cfx_protocol::id::{AssignmentGuid, CellGuid, InstanceGuid};
 use imbl::OrdMap;
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -172,6 +172,19 @@ impl Observed {
             self.changed();
         }
         accepted
+    }
+
+    /// What starts on a cell used, each second; of interest to people, so nobody is woken.
+    pub fn measured(&self, cell: CellGuid, usages: Vec<(AssignmentGuid, InstanceGuid, Usage)>) {
+        let mut inner = self.0.inner.write();
+        for (assignment, instance, usage) in usages {
+            let Some((owner, report)) = inner.instances.get_mut(&assignment) else {
+                continue;
+            };
+            if *owner == cell && report.instance == instance {
+                Arc::make_mut(report).usage = Some(usage);
+            }
+        }
     }
 
     /// Drop what is known of cells that nobody waits for any more.

@@ -5,6 +5,7 @@
 mod cell;
 mod join;
 mod logs;
+mod metrics;
 mod peer;
 mod router;
 
@@ -17,6 +18,7 @@ use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 use cfx_process::identity::Authority;
 use cfx_protocol::link::{FRAME_MAX_BYTES, PREFIX};
+use cfx_protocol::metrics::METRICS_MAX_BYTES;
 
 use crate::blobs::Blobs;
 use crate::blobs::internal::InternalBlobs;
@@ -24,6 +26,7 @@ use crate::cells::Observed;
 use crate::convergence::Dispatch;
 use crate::events::Events;
 use crate::log_cache::LogCache;
+use crate::metrics_history::intake::Intake;
 use crate::routing::{Publisher, Routers};
 use crate::state::StateHandle;
 
@@ -41,6 +44,7 @@ pub struct Context {
     pub publisher: Publisher,
     pub routers: Routers,
     pub log_cache: LogCache,
+    pub metrics: Intake,
     pub blobs: Blobs,
     pub authority: Arc<Authority>,
     pub clock: Clock,
@@ -70,6 +74,10 @@ pub fn endpoints(context: Context) -> Router {
         .route(
             &path("/logs"),
             post(logs::append).layer(limit(FRAME_MAX_BYTES)),
+        )
+        .route(
+            &path("/metrics"),
+            post(metrics::take).layer(limit(METRICS_MAX_BYTES)),
         )
         .with_state(context)
         .merge(blobs)

@@ -29,7 +29,8 @@ use crate::state::{State, StateHandle};
 
 /// A stream says something at least this often.
 const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
-/// Changes within this time are published together.
+/// Between two tables: the first change after a quiet time is published at once, and those that
+/// follow it closely share the next table.
 pub const TICK: Duration = Duration::from_millis(10);
 /// Between two sweeps over everything.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -102,6 +103,7 @@ impl Reconciler {
         let mut state = self.state.changes();
         let mut observed = self.observed.changes();
         loop {
+            let began = self.clock.monotonic();
             self.reconcile();
             let wake = Duration::from_millis(RHYTHM_MS);
             tokio::select! {
@@ -109,7 +111,8 @@ impl Reconciler {
                 changed = observed.changed() => if changed.is_err() { return },
                 () = self.clock.sleep(wake) => {}
             }
-            self.clock.sleep(TICK).await;
+            let passed = self.clock.monotonic().saturating_sub(began);
+            self.clock.sleep(TICK.saturating_sub(passed)).await;
         }
     }
 

@@ -4,6 +4,7 @@
 mod cell;
 mod ends;
 mod identity;
+mod metrics;
 mod outcomes;
 mod restart;
 mod rollout;

@@ -8,6 +8,10 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+/// Target of the log lines that tell each step of each start, one a line, at level `trace`: from
+/// the cell its steps, from the router how many endpoints its newest table has.
+pub const START_TRACE: &str = "cfx_start";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

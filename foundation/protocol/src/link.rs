@@ -26,6 +26,7 @@ pub const SHA256_HEADER: &str = "x-cfx-sha256";
 //   GET  {PREFIX}/cells/{}/desired           NDJSON of DesiredFrame
 //   POST {PREFIX}/cells/{}/report            CellReport -> ReportReply
 //   POST {PREFIX}/logs                       NDJSON of LogEnvelope -> 204
+//   POST {PREFIX}/metrics                    MetricsBatch -> 204
 //   GET  {PREFIX}/packages/{}                zip
 //   GET  {PREFIX}/droplets/{}                tar.gz
 //   PUT  {PREFIX}/droplets/{}                tar.gz, from the cell that stages it; SHA256_HEADER
@@ -36,6 +37,7 @@ pub const SHA256_HEADER: &str = "x-cfx-sha256";
 //   GET  {PREFIX}/routes                     NDJSON of RouteFrame
 //   POST {PREFIX}/routers/{}/ack             TableAck -> 204
 //   POST {PREFIX}/logs                       as above, source type RTR
+//   POST {PREFIX}/metrics                    as above, once a second
 // Joining, authenticated by a one-time token instead of a certificate.
 //   POST {PREFIX}/join                       JoinRequest -> JoinReply
 

@@ -13,18 +13,18 @@ pub struct Info {
 }
 
 /// `GET /api/v1/read/{source_id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadReply {
     pub envelopes: Batch,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     #[serde(default)]
     pub batch: Vec<Envelope>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
     /// Nanoseconds since 1970.
     pub timestamp: String,
@@ -33,7 +33,10 @@ pub struct Envelope {
     #[serde(default)]
     pub deprecated_tags: BTreeMap<String, String>,
     pub tags: BTreeMap<String, String>,
-    pub log: Log,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,18 @@ pub struct Log {
     /// `OUT` or `ERR`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// Numbers of one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gauge {
+    pub metrics: BTreeMap<String, GaugeValue>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GaugeValue {
+    pub unit: String,
+    pub value: f64,
 }
 
 /// `GET /api/v1/meta`.

@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     request_done: Cell<bool>,
     /// When the present attempt began; zero before.
     attempt_started: Cell<Duration>,
+    /// The instance of the present or last attempt.
+    endpoint: RefCell<Option<Rc<LocalEndpoint>>>,
     /// None once the exchange is over.
     record: RefCell<Option<AccessRecord>>,
 }
@@ -77,6 +79,7 @@ impl Exchange {
             bytes_out: Cell::new(0),
             request_done: Cell::new(false),
             attempt_started: Cell::new(Duration::ZERO),
+            endpoint: RefCell::new(None),
             record: RefCell::new(Some(record)),
         })
     }
@@ -124,8 +127,9 @@ impl Exchange {
         record.as_ref().and_then(|record| record.request_id.clone())
     }
 
-    pub(crate) fn attempt_begins(&self, endpoint: &LocalEndpoint) {
+    pub(crate) fn attempt_begins(&self, endpoint: &Rc<LocalEndpoint>) {
         self.attempt_started.set(self.core.now());
+        self.endpoint.replace(Some(endpoint.clone()));
         self.note(|record| record.endpoint = Some(endpoint.endpoint.clone()));
     }
 
@@ -187,6 +191,9 @@ impl Exchange {
         record.bytes_out = self.bytes_out.get();
         core.metrics.in_flight.subtract(1);
         core.metrics.request_done(record.status, record.took);
+        if let Some(endpoint) = self.endpoint.take() {
+            core.traffic.ended(&endpoint, record.status, record.took);
+        }
         self.client.request_ends(core);
         core.log.push(record);
     }

@@ -19,6 +19,7 @@ use super::body::RequestBody;
 use super::dial::{self, DialError};
 use crate::server::core::Core;
 use crate::table::{EndpointEntry, Load, RouteEntry};
+use crate::traffic::Second;
 
 /// Time between looks for connections and instances that are no longer needed.
 const SWEEP_PAUSE: Duration = Duration::from_secs(5);
@@ -66,6 +67,8 @@ pub(crate) struct LocalEndpoint {
     pub(crate) instance_index: HeaderValue,
     /// This thread's requests in flight, up to the end of the answer's body.
     in_flight: Cell<u32>,
+    /// What this thread has to tell of it.
+    pub(crate) second: Second,
     idle: RefCell<Vec<Idle>>,
     http2: RefCell<Option<http2::SendRequest<RequestBody>>>,
 }
@@ -90,6 +93,7 @@ impl LocalEndpoint {
             endpoint,
             load: entry.load.clone(),
             in_flight: Cell::new(0),
+            second: Second::default(),
             idle: RefCell::default(),
             http2: RefCell::default(),
         }
@@ -250,6 +254,7 @@ pub(crate) async fn acquire(
     let count = endpoint.in_flight.get() + 1;
     endpoint.in_flight.set(count);
     endpoint.load.set_in_flight(core.index, count);
+    core.traffic.begins(endpoint);
     let mut lease = Lease {
         endpoint: endpoint.clone(),
         thread: core.index,

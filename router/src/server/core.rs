@@ -20,6 +20,7 @@ use crate::config::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::proxy::upstream::Upstreams;
 use crate::table::Table;
+use crate::traffic::{Traffic, TrafficQueue};
 
 /// Room that hyper's buffer has beyond the largest request head, so that the router's own check
 /// sees a head that is a little too large.
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) watchdog: Rc<Watchdog>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: LogBuffer,
+    pub(crate) traffic: Traffic,
     pub(crate) dice: Dice,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
@@ -67,6 +69,7 @@ impl Core {
         limits: Limits,
         metrics: Arc<ThreadMetrics>,
         log: LogBuffer,
+        traffic: TrafficQueue,
         dice: Dice,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -77,6 +80,7 @@ impl Core {
             watchdog: Watchdog::new(),
             upstreams: Upstreams::default(),
             log,
+            traffic: Traffic::new(traffic),
             dice,
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),

@@ -27,6 +27,7 @@ use crate::events::Events;
 use crate::metrics::ThreadMetrics;
 use crate::proxy::upstream;
 use crate::table::publish::Publisher;
+use crate::traffic::{self, TrafficQueue};
 
 /// Wait after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -44,6 +45,7 @@ pub(crate) struct Seed {
     pub(crate) events: Arc<Events>,
     pub(crate) shutdown: Shutdown,
     pub(crate) log: LogQueue,
+    pub(crate) traffic: TrafficQueue,
     pub(crate) dice: (u64, u64),
 }
 
@@ -78,25 +80,29 @@ pub(crate) fn run(seed: Seed) -> io::Result<()> {
         .build()?;
     let log = LogBuffer::new(seed.log.clone(), seed.metrics.clone());
     let tasks = LocalSet::new();
-    let ended = tasks.block_on(&runtime, live(seed, log.clone()));
+    let core = Core::new(
+        seed.index,
+        seed.clock.clone(),
+        seed.limits,
+        seed.metrics.clone(),
+        log.clone(),
+        seed.traffic.clone(),
+        Dice::new(seed.dice),
+    );
+    let ended = tasks.block_on(&runtime, live(seed, core.clone()));
     // Dropping the tasks ends what is still in flight, and that is logged too.
     drop(tasks);
     log.flush();
+    core.traffic
+        .tell(core.index, traffic::second_of(&core.clock) + 1);
     ended
 }
 
-async fn live(seed: Seed, log: LogBuffer) -> io::Result<()> {
-    let core = Core::new(
-        seed.index,
-        seed.clock,
-        seed.limits,
-        seed.metrics,
-        log,
-        Dice::new(seed.dice),
-    );
+async fn live(seed: Seed, core: Rc<Core>) -> io::Result<()> {
     spawn(core.watchdog.clone().run(core.clock.clone()));
     spawn(buffer::flush_often(core.log.clone(), core.clock.clone()));
     spawn(upstream::sweep_often(core.clone()));
+    spawn(traffic::tell_often(core.clone()));
     for (listener, door) in seed.listeners {
         let listener = TcpListener::from_std(listener)?;
         spawn(accept(core.clone(), listener, door, seed.events.clone()));

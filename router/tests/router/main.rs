@@ -12,4 +12,5 @@ mod link;
 mod smuggling;
 mod table;
 mod tls;
+mod traffic;
 mod upgrades;

@@ -167,7 +167,7 @@ impl Agent {
         let marked = planned.steps.iter().filter_map(|step| self.mark(step, now));
         let orders = marked.collect();
         saved.save(&self.desired, self.instances.values());
-        if let Some(due) = planned.wake_at {
+        if let Some(due) = planned.wake_at() {
             let wait = due.duration_since(now).unsigned_abs().min(SLEEP_MAX);
             if self.next_turn <= around.now || self.next_turn > around.now + wait {
                 self.next_turn = around.now + wait;

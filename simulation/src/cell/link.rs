@@ -8,7 +8,7 @@ use cfx_cell_agent::link::Acknowledged;
 use cfx_cell_agent::plan::Followed;
 use cfx_process::entropy::IdSource;
 use cfx_process::retry::Backoff;
-use cfx_protocol::actual::{CellReport, ReportReply};
+use cfx_protocol::actual::ReportReply;
 use cfx_protocol::cell::CellRegistration;
 use cfx_protocol::generation::Refused;
 use cfx_protocol::link::{RHYTHM_MS, STREAM_SILENCE_MAX_MS};
@@ -54,7 +54,7 @@ pub struct Link {
     following: Following,
     acknowledged: Acknowledged,
     /// The report that nobody has answered yet.
-    reporting: Option<(Call, Box<CellReport>, Box<Picture>)>,
+    reporting: Option<(Call, Box<Picture>)>,
     reported_changes: u64,
     next_report: Duration,
     backoff: Backoff,
@@ -226,14 +226,8 @@ impl Link {
         self.reported_changes = picture.changes;
         let call = around.call();
         let report = Box::new(report);
-        around.send_up(
-            self.peer(),
-            Up::Report {
-                call,
-                report: report.clone(),
-            },
-        );
-        self.reporting = Some((call, report, Box::new(picture)));
+        around.send_up(self.peer(), Up::Report { call, report });
+        self.reporting = Some((call, Box::new(picture)));
         self.later(CALL_MAX, LinkEvent::ReportLate(call), around);
     }
 
@@ -244,8 +238,8 @@ impl Link {
         reply: Option<ReportReply>,
         around: &mut Around,
     ) -> Option<u64> {
-        let (_, report, picture) = self.reporting.take_if(|(waiting, ..)| *waiting == call)?;
-        self.acknowledged.note(&picture, *report, reply);
+        let (_, picture) = self.reporting.take_if(|(waiting, ..)| *waiting == call)?;
+        self.acknowledged.note(&picture, reply);
         self.report_after(RHYTHM + GATHER, around);
         reply?;
         picture.crashes.last().map(|(number, _)| *number)

@@ -21,7 +21,6 @@ pub(super) const CREATE: Duration = Duration::from_secs(60);
 /// Makes namespaces and the first process.
 pub(super) const START: Duration = Duration::from_secs(30);
 /// Only sends a signal, but waits for the lock of a container that is starting.
-pub(super) const KILL: Duration = Duration::from_secs(10);
 /// Kills, unmounts and deletes a layer; a stuck one must not hold a drain.
 pub(super) const REMOVE: Duration = Duration::from_secs(30);
 /// An image may be gigabytes behind a slow registry.

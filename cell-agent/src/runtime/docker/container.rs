@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use futures_util::stream::{StreamExt, TryStreamExt};
+use nix::errno::Errno;
+use nix::unistd::Pid;
 
-use super::spec::{LABEL_CELL, LABEL_INSTANCE, container_name, own_labels};
-use super::{Docker, call, layer, spec};
+use super::spec::{LABEL_CELL, container_name, instance_of, own_labels};
+use super::{Docker, call, layer, local, spec};
 use crate::runtime::cgroup::Groups;
 use crate::runtime::{
-    Container, ContainerName, ExitRecord, Reservation, RootFs, RuntimeError, Signal, etc,
+    Container, ContainerName, ExitRecord, Mount, Reservation, RootFs, RuntimeError, Signal, etc,
 };
 
 /// Containers looked at together while adopting: the daemon answers from memory.
@@ -25,9 +26,10 @@ impl Docker {
     pub(super) async fn create_and_start(
         &self,
         reservation: &Reservation,
+        home: Option<&Mount>,
     ) -> Result<Container, RuntimeError> {
         let name = container_name(reservation.name);
-        self.create(reservation, &name).await?;
+        self.create(reservation, home, &name).await?;
         if let Some(target) = &reservation.layer {
             self.limit_layer(reservation.name, target).await?;
         }
@@ -43,15 +45,20 @@ impl Docker {
             Err(error) if call::status(&error) == Some(304) => {}
             Err(error) => return Err(call::failed("start a container", &error)),
         }
-        let about = self.inspect(reservation.name).await?;
-        let container = container(reservation.name, &about);
-        if let Some(groups) = container.pid.map(Groups::of).and_then(Result::ok) {
-            self.groups.lock().insert(reservation.name, groups);
+        let container = self.look_at(reservation.name).await?;
+        if let Some(pid) = container.pid {
+            // Whoever has ended by now is noticed by its end.
+            drop(self.open_counters(reservation.name, pid));
         }
         Ok(container)
     }
 
-    async fn create(&self, reservation: &Reservation, name: &str) -> Result<(), RuntimeError> {
+    async fn create(
+        &self,
+        reservation: &Reservation,
+        home: Option<&Mount>,
+        name: &str,
+    ) -> Result<(), RuntimeError> {
         let (image, root_mounts) = match &reservation.root {
             RootFs::Stack(stack) => self.stack_image(stack).await?,
             RootFs::Image {
@@ -68,16 +75,13 @@ impl Docker {
             }
         };
         let directory = self.etc_directory(reservation.name);
-        let files = etc::write(&directory, reservation).map_err(|error| RuntimeError::Failed {
-            runtime: super::NAME,
-            action: "write an instance's files",
-            detail: error.to_string(),
-        })?;
+        let files = etc::write(&directory, reservation)
+            .map_err(|error| local("write an instance's files", &error))?;
         let mut mounts = root_mounts;
         mounts.extend(files);
         mounts.extend(spec::platform_mounts(&self.config.launcher, reservation));
         mounts.extend(reservation.mounts.iter().cloned());
-        let body = spec::create_body(self.config.cell, reservation, &image, mounts);
+        let body = spec::create_body(self.config.cell, reservation, &image, mounts, home);
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let action = "create a container";
         let created = call::plain(
@@ -128,6 +132,15 @@ impl Docker {
         .map_err(|error| no_container(name, action, &error))
     }
 
+    pub(super) async fn look_at(&self, name: ContainerName) -> Result<Container, RuntimeError> {
+        let about = self.inspect(name).await?;
+        let mut container = container(name, &about);
+        if let Some(labels) = self.later_labels(name) {
+            container.labels = labels;
+        }
+        Ok(container)
+    }
+
     pub(super) async fn pid(&self, name: ContainerName) -> Result<Option<u32>, RuntimeError> {
         Ok(pid(self.inspect(name).await?.state.as_ref()))
     }
@@ -147,29 +160,29 @@ impl Docker {
         }))
     }
 
+    /// Straight to the process: the engine would start two programs to do the same.
     pub(super) async fn kill(
         &self,
         name: ContainerName,
         signal: Signal,
     ) -> Result<(), RuntimeError> {
-        let id = container_name(name);
-        let action = "signal a container";
-        let options = KillContainerOptionsBuilder::default()
-            .signal(match signal {
-                Signal::Term => "SIGTERM",
-                Signal::Kill => "SIGKILL",
-            })
-            .build();
-        let sent = call::plain(
-            action,
-            call::KILL,
-            self.engine.kill_container(&id, Some(options)),
-        );
-        match sent.await? {
-            Ok(()) => Ok(()),
+        let about = self.inspect(name).await?;
+        let id = about.id.as_deref().unwrap_or_default();
+        let Some(pid) = pid(about.state.as_ref()) else {
             // It has ended already, which is what a signal is for.
-            Err(error) if call::status(&error) == Some(409) => Ok(()),
-            Err(error) => Err(no_container(name, action, &error)),
+            return Ok(());
+        };
+        if !Groups::of(pid).is_ok_and(|groups| groups.are_of(id)) {
+            return Ok(());
+        }
+        let signal = match signal {
+            Signal::Term => nix::sys::signal::Signal::SIGTERM,
+            Signal::Kill => nix::sys::signal::Signal::SIGKILL,
+        };
+        let process = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+        match nix::sys::signal::kill(process, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(local("signal a container", &error.into())),
         }
     }
 
@@ -186,13 +199,13 @@ impl Docker {
         )
         .await?;
         let names = listed.into_iter().filter_map(|one| {
-            let guid = one.labels?.remove(LABEL_INSTANCE)?;
-            guid.parse::<ContainerName>().ok()
+            let names = one.names?;
+            names.iter().find_map(|name| instance_of(name))
         });
         let found: Vec<Option<Container>> = futures_util::stream::iter(names)
             .map(|name| async move {
-                match self.inspect(name).await {
-                    Ok(about) => Ok(Some(container(name, &about))),
+                match self.look_at(name).await {
+                    Ok(container) => Ok(Some(container)),
                     // Removed since it was listed.
                     Err(RuntimeError::NoContainer(_)) => Ok(None),
                     Err(error) => Err(error),
@@ -233,7 +246,7 @@ impl Docker {
         }
     }
 
-    fn etc_directory(&self, name: ContainerName) -> PathBuf {
+    pub(super) fn etc_directory(&self, name: ContainerName) -> PathBuf {
         self.config.directory.join("etc").join(name.to_string())
     }
 }
@@ -265,15 +278,6 @@ fn is_alive(state: &ContainerState) -> bool {
         Some(Status::EXITED | Status::DEAD | Status::REMOVING) => false,
         Some(_) => true,
         None => state.running.unwrap_or(false),
-    }
-}
-
-/// Something failed on this side of the engine's socket.
-fn local(action: &'static str, error: &std::io::Error) -> RuntimeError {
-    RuntimeError::Failed {
-        runtime: super::NAME,
-        action,
-        detail: error.to_string(),
     }
 }
 

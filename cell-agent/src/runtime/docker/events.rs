@@ -11,7 +11,7 @@ use cfx_protocol::id::CellGuid;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::spec::{LABEL_CELL, LABEL_INSTANCE};
+use super::spec::{LABEL_CELL, instance_of};
 use crate::runtime::ContainerName;
 
 /// Hints waiting for the agent. Past it hints are dropped: the agent looks for itself too.
@@ -53,8 +53,8 @@ async fn stream_forever(
         let mut events = Box::pin(engine.events(Some(options)));
         while let Some(Ok(event)) = events.next().await {
             let attributes = event.actor.and_then(|actor| actor.attributes);
-            let guid = attributes.and_then(|mut labels| labels.remove(LABEL_INSTANCE));
-            if let Some(name) = guid.and_then(|guid| guid.parse().ok())
+            let name = attributes.and_then(|mut attributes| attributes.remove("name"));
+            if let Some(name) = name.as_deref().and_then(instance_of)
                 && sender.try_send(name).is_err()
             {
                 tracing::debug!(%name, "the hint of a container's end was dropped");

@@ -38,17 +38,36 @@ impl Docker {
         &self,
         stack: &str,
     ) -> Result<(String, Vec<Mount>), RuntimeError> {
-        if stack == host_stack::NAME && self.config.host_stack {
-            let host = self.host_stack().await?;
+        if let Some(host) = self.host_stack_if(stack).await? {
             return Ok((host.image.clone(), host.mounts.clone()));
         }
+        Ok((self.newest(stack).await?.0, Vec::new()))
+    }
+
+    /// What tells one build of a stack from the next.
+    pub(super) async fn stack_build(&self, stack: &str) -> Result<String, RuntimeError> {
+        if let Some(host) = self.host_stack_if(stack).await? {
+            return Ok(host.image.clone());
+        }
+        let (tag, created) = self.newest(stack).await?;
+        Ok(format!("{tag} {created}"))
+    }
+
+    /// The newest image of a stack, and when it was built.
+    async fn newest(&self, stack: &str) -> Result<(String, i64), RuntimeError> {
         let images = self.images(&format!("{STACK_REPOSITORY}{stack}")).await?;
         let newest = images.into_iter().max_by_key(|(_, created)| *created);
-        let (tag, _) = newest.ok_or_else(|| RuntimeError::NoRoot {
+        newest.ok_or_else(|| RuntimeError::NoRoot {
             what: format!("stack `{stack}`"),
             detail: format!("there is no image {STACK_REPOSITORY}{stack}"),
-        })?;
-        Ok((tag, Vec::new()))
+        })
+    }
+
+    async fn host_stack_if(&self, stack: &str) -> Result<Option<&HostStack>, RuntimeError> {
+        if stack != host_stack::NAME || !self.config.host_stack {
+            return Ok(None);
+        }
+        self.host_stack().await.map(Some)
     }
 
     async fn host_stack(&self) -> Result<&HostStack, RuntimeError> {

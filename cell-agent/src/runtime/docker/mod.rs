@@ -4,6 +4,7 @@
 //! engine only holds containers: output, environment, addresses and counters do not pass through
 //! it, no port is published, and it never restarts anything.
 
+mod ahead;
 mod call;
 mod container;
 mod events;
@@ -25,9 +26,9 @@ use cfx_protocol::id::CellGuid;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::cgroup::Groups;
+use super::cgroup::{Counters, Groups};
 use super::{
-    Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
+    Container, ContainerName, ExitRecord, ImageDefaults, Mount, Reservation, Runtime, RuntimeError,
     Sample, Signal,
 };
 
@@ -56,7 +57,9 @@ pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
     host_stack: OnceCell<host_stack::HostStack>,
-    groups: Mutex<HashMap<ContainerName, Groups>>,
+    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
+    /// Containers that wait as nobody's.
+    ahead: Mutex<HashMap<ContainerName, Container>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -78,21 +81,28 @@ impl Docker {
             config,
             engine,
             host_stack: OnceCell::new(),
-            groups: Mutex::default(),
+            counters: Mutex::default(),
+            ahead: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
     }
 
-    /// The counters' place, found once for each container.
-    async fn groups(&self, name: ContainerName) -> Result<Groups, RuntimeError> {
-        if let Some(groups) = self.groups.lock().get(&name) {
-            return Ok(groups.clone());
+    /// The counters, found once for each container.
+    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
+        if let Some(counters) = self.counters.lock().get(&name) {
+            return Ok(counters.clone());
         }
         let pid = self.pid(name).await?;
-        let groups = pid.map(Groups::of).and_then(Result::ok);
-        let groups = groups.ok_or(RuntimeError::NoContainer(name))?;
-        self.groups.lock().insert(name, groups.clone());
-        Ok(groups)
+        pid.and_then(|pid| self.open_counters(name, pid))
+            .ok_or(RuntimeError::NoContainer(name))
+    }
+
+    /// None when its process has ended.
+    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
+        let counters = Groups::of(pid).and_then(|groups| groups.open());
+        let counters = Arc::new(counters.ok()?);
+        self.counters.lock().insert(name, counters.clone());
+        Some(counters)
     }
 }
 
@@ -101,6 +111,15 @@ fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
     path.canonicalize()
+}
+
+/// Something failed on this side of the engine's socket.
+fn local(action: &'static str, error: &std::io::Error) -> RuntimeError {
+    RuntimeError::Failed {
+        runtime: NAME,
+        action,
+        detail: error.to_string(),
+    }
 }
 
 #[async_trait]
@@ -129,7 +148,27 @@ impl Runtime for Docker {
     }
 
     async fn reserve(&self, reservation: &Reservation) -> Result<Container, RuntimeError> {
-        self.create_and_start(reservation).await
+        self.create_and_start(reservation, None).await
+    }
+
+    fn makes_ahead(&self) -> bool {
+        true
+    }
+
+    async fn reserve_ahead(
+        &self,
+        reservation: &Reservation,
+        home: &Mount,
+    ) -> Result<Container, RuntimeError> {
+        self.make_ahead(reservation, home).await
+    }
+
+    async fn dress(
+        &self,
+        ahead: ContainerName,
+        reservation: &Reservation,
+    ) -> Result<Container, RuntimeError> {
+        self.dress_ahead(ahead, reservation).await
     }
 
     async fn signal(&self, name: ContainerName, signal: Signal) -> Result<(), RuntimeError> {
@@ -141,11 +180,11 @@ impl Runtime for Docker {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let groups = self.groups(name).await?;
-        groups.sample().map_err(|_| {
+        let counters = self.counters(name).await?;
+        counters.sample().map_err(|_| {
             // Ended: its groups are gone. Another start has another name, but the same name may
             // have been reserved anew after a release.
-            self.groups.lock().remove(&name);
+            self.counters.lock().remove(&name);
             RuntimeError::NoContainer(name)
         })
     }
@@ -155,7 +194,8 @@ impl Runtime for Docker {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.groups.lock().remove(&name);
+        self.counters.lock().remove(&name);
+        self.ahead.lock().remove(&name);
         self.remove(name).await
     }
 

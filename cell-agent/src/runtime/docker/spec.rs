@@ -5,14 +5,14 @@ use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount,
-    MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use cfx_protocol::id::CellGuid;
 
 use crate::runtime::{ContainerName, Mount, Reservation, RootFs};
 
 pub(super) const LABEL_CELL: &str = "cfx.cell";
-pub(super) const LABEL_INSTANCE: &str = "cfx.instance";
 /// Labels of the reservation are kept apart from the runtime's own by this.
 const LABEL_PREFIX: &str = "cfx.label.";
 
@@ -22,8 +22,18 @@ const OOM_SCORE_ADJ: i64 = 500;
 /// Shared memory of an instance, bytes; what is in it also counts against its memory limit.
 const SHM_BYTES: i64 = 64 << 20;
 
+/// A container made ahead is renamed when it becomes somebody's, so the name tells who it is, and
+/// no label does.
+const NAME_PREFIX: &str = "cfx-";
+
 pub(super) fn container_name(name: ContainerName) -> String {
-    format!("cfx-{name}")
+    format!("{NAME_PREFIX}{name}")
+}
+
+/// Whose container this is; the engine puts a slash before names it lists.
+pub(super) fn instance_of(container: &str) -> Option<ContainerName> {
+    let name = container.strip_prefix('/').unwrap_or(container);
+    name.strip_prefix(NAME_PREFIX)?.parse().ok()
 }
 
 pub(super) fn create_body(
@@ -31,11 +41,9 @@ pub(super) fn create_body(
     reservation: &Reservation,
     image: &str,
     mounts: Vec<Mount>,
+    home: Option<&Mount>,
 ) -> ContainerCreateBody {
-    let labels = [
-        (LABEL_CELL.to_owned(), cell.to_string()),
-        (LABEL_INSTANCE.to_owned(), reservation.name.to_string()),
-    ];
+    let labels = [(LABEL_CELL.to_owned(), cell.to_string())];
     let own = reservation
         .labels
         .iter()
@@ -56,14 +64,23 @@ pub(super) fn create_body(
             test: Some(vec!["NONE".to_owned()]),
             ..HealthConfig::default()
         }),
-        network_disabled: None,
+        // Or the engine would set up a network of its own around the empty namespace, starting
+        // itself anew three times: that is more than half of what a start costs.
+        network_disabled: Some(true),
         labels: Some(labels.into_iter().chain(own).collect()),
-        host_config: Some(host_config(reservation, mounts)),
+        host_config: Some(host_config(
+            reservation,
+            mounts
+                .iter()
+                .map(engine_mount)
+                .chain(home.map(follow))
+                .collect(),
+        )),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(reservation: &Reservation, mounts: Vec<Mount>) -> HostConfig {
+fn host_config(reservation: &Reservation, mounts: Vec<EngineMount>) -> HostConfig {
     let limits = &reservation.limits;
     let memory = bytes(limits.memory_bytes);
     HostConfig {
@@ -96,7 +113,7 @@ fn host_config(reservation: &Reservation, mounts: Vec<Mount>) -> HostConfig {
             typ: Some("none".to_owned()),
             config: None,
         }),
-        mounts: Some(mounts.iter().map(engine_mount).collect()),
+        mounts: Some(mounts),
         ..HostConfig::default()
     }
 }
@@ -128,6 +145,17 @@ pub(super) fn platform_mounts(launcher: &Path, reservation: &Reservation) -> [Mo
             read_only: false,
         },
     ]
+}
+
+/// A mount under which what is mounted on the machine later appears.
+fn follow(mount: &Mount) -> EngineMount {
+    EngineMount {
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RSLAVE),
+            ..MountBindOptions::default()
+        }),
+        ..engine_mount(mount)
+    }
 }
 
 fn engine_mount(mount: &Mount) -> EngineMount {

@@ -1,5 +1,7 @@
 //! The contract and the posture, against the real engine of this machine.
 
+mod ahead;
+
 use std::path::PathBuf;
 use std::process::Command as Program;
 use std::time::Duration;
@@ -140,6 +142,7 @@ impl Drop for Engine {
         for name in self.volumes.list().expect("volumes") {
             self.volumes.release(name).expect("released");
         }
+        self.volumes.close().expect("closed");
     }
 }
 

@@ -31,6 +31,7 @@ use crate::convergence::status::Platform;
 use crate::events::Events;
 use crate::log_cache::LogCache;
 use crate::metrics::Metrics;
+use crate::metrics_history::MetricsHistory;
 use crate::routing::Routers;
 use crate::state::auth::SigningKey;
 use crate::state::package::BlobFacts;
@@ -152,6 +153,7 @@ impl Harness {
             observed,
             blobs: Blobs::open(folder.path()).expect("opens"),
             log_cache: LogCache::default(),
+            metrics: MetricsHistory::default(),
             events: Arc::new(Events::new(Metrics::register(
                 &telemetry::Metrics::default(),
             ))),

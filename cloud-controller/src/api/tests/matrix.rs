@@ -105,6 +105,8 @@ fn rule(method: &Method, path: &str) -> Option<Rule> {
 
         ("POST", "/v3/resource_matches") => SignedIn,
         ("GET", "/whoami" | "/api/v1/meta") => SignedIn,
+        // Series of apps that one may not see are absent.
+        (_, "/api/v1/query" | "/api/v1/query_range") => SignedIn,
         // Plain lists.
         ("GET", path) if path.starts_with("/v3/") && !path.contains('{') => SignedIn,
         _ => return None,

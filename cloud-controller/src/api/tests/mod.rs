@@ -6,6 +6,7 @@ mod instances;
 mod lists;
 mod logs;
 mod matrix;
+mod metrics;
 mod push;
 mod refusals;
 mod resources;

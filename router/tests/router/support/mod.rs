@@ -14,13 +14,14 @@ use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AppGuid, ClusterGuid, InstanceGuid, ProcessGuid, RouteGuid, RouterGuid};
+use cfx_protocol::metrics::RouterMetrics;
 use cfx_protocol::route::{
     Balancing, Endpoint, EndpointProtocol, Route, RouteFrame, RouteOptions, TableAck,
 };
 use cfx_protocol::telemetry::LogEnvelope;
 use cfx_router::{
-    Certificates, Config, Drain, EdgeError, Edges, Error, Limits, LogSink, Running, TableSource,
-    TableStream, start,
+    Certificates, Config, Drain, EdgeError, Edges, Error, Limits, LogSink, MetricsSink, Running,
+    TableSource, TableStream, start,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -127,6 +128,24 @@ impl LogSink for Logs {
     }
 }
 
+/// Keeps what the router said of each second.
+#[derive(Debug)]
+pub(crate) struct Seconds(watch::Sender<Vec<RouterMetrics>>);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(watch::Sender::new(Vec::new()))
+    }
+}
+
+#[async_trait]
+impl MetricsSink for Seconds {
+    async fn deliver(&self, batch: &RouterMetrics) -> Result<(), EdgeError> {
+        self.0.send_modify(|seconds| seconds.push(batch.clone()));
+        Ok(())
+    }
+}
+
 /// How a test wants its router.
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
@@ -160,6 +179,7 @@ pub(crate) struct Router {
     pub(crate) shutdown: Shutdown,
     pub(crate) table: Arc<Table>,
     logs: Arc<Logs>,
+    seconds: Arc<Seconds>,
     revision: u64,
 }
 
@@ -194,11 +214,13 @@ impl Router {
             drain: setup.drain,
         };
         let (table, logs) = (Arc::<Table>::default(), Arc::<Logs>::default());
+        let seconds = Arc::<Seconds>::default();
         let edges = Edges {
             clock: Clock::system(),
             ids: IdSource::seeded(1),
             table: table.clone(),
             logs: logs.clone(),
+            metrics: seconds.clone(),
         };
         let shutdown = Shutdown::new();
         let running = start(config, edges, shutdown.clone()).await?;
@@ -207,6 +229,7 @@ impl Router {
             shutdown,
             table,
             logs,
+            seconds,
             revision: 0,
         })
     }
@@ -252,6 +275,11 @@ impl Router {
         let has = |line: &LogEnvelope| String::from_utf8_lossy(&line.payload).contains(text);
         let lines = eventually(&mut self.logs.0.subscribe(), |lines| lines.iter().any(has)).await;
         lines.into_iter().find(has).expect("just seen")
+    }
+
+    /// What the router said of each second, as it goes on.
+    pub(crate) fn seconds(&self) -> watch::Receiver<Vec<RouterMetrics>> {
+        self.seconds.0.subscribe()
     }
 
     /// One number of `/metrics`, by its name and labels.

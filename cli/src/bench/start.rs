@@ -1,0 +1,315 @@
+//! `bench start`: from a scale command to hundreds of instances that answer, and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cfx_process::shutdown::Shutdown;
+use cfx_process::supervisor::{OnEnd, Supervisor};
+
+use super::cost::{self, Cost, Resources};
+use super::floor::{self, Floor};
+use super::lab::{Deployed, Lab, Size};
+use super::load::Tally;
+use super::phases::{self, Phases};
+use super::{Reading, answers, load, show};
+use crate::args::BenchStartArgs;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::output::Table;
+
+/// Longest that all may take to answer, and to go.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const STOP_TIMEOUT: Duration = Duration::from_secs(300);
+/// What is left after the scale-in.
+const LEFT: u32 = 10;
+/// Load during the scale-in: clients, and the pause of each between two questions.
+const CLIENTS: u32 = 4;
+const CLIENT_PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at something that takes seconds.
+const LOOK: Duration = Duration::from_millis(200);
+/// Time that clients have to end.
+const JOIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One scale-out.
+#[derive(Debug)]
+struct Out {
+    durable_s: f64,
+    total_s: f64,
+    cost: Cost,
+    phases: Phases,
+}
+
+/// One scale-in.
+#[derive(Debug)]
+struct In {
+    answered: f64,
+    failed: f64,
+    total_s: f64,
+    /// Before the scale-out, at its end, and after the scale-in.
+    resources: [Resources; 3],
+}
+
+pub(super) async fn bench(context: &Context, args: &BenchStartArgs) -> Outcome {
+    let size = Size {
+        instances: args.instances,
+        runtime: args.runtime,
+    };
+    let progress = context.terminal.progress("starting a platform of its own");
+    let lab = Lab::start(context, size).await?;
+    progress.message("pushing an app of 8 MiB");
+    let overcommit = lab.overcommit;
+    let measured = rounds(context, args, &lab, &progress).await;
+    progress.message("ending the platform");
+    lab.end().await?;
+    drop(progress);
+    let (outs, ins, floor) = measured?;
+    if !args.json {
+        let (memory, disk) = overcommit;
+        context.terminal.say(format!(
+            "{} instances of 32 MiB; memory is offered {memory} times, disk {disk} times.",
+            args.instances
+        ));
+    }
+    show(context, &readings(args, &outs, &ins, floor), args.json)?;
+    if !args.json {
+        show_phases(context, &outs);
+        show_resources(context, &ins);
+    }
+    Ok(())
+}
+
+type Rounds = (Vec<Out>, Vec<In>, Option<Floor>);
+
+async fn rounds(
+    context: &Context,
+    args: &BenchStartArgs,
+    lab: &Lab,
+    progress: &crate::output::Progress,
+) -> Outcome<Rounds> {
+    let deployed = lab.push().await?;
+    let (mut outs, mut ins) = (Vec::new(), Vec::new());
+    for round in 1..=args.rounds {
+        progress.message(&format!("round {round} of {}: starting", args.rounds));
+        let before = settled(context, &deployed, 1).await?;
+        outs.push(scale_out(context, lab, &deployed, args.instances).await?);
+        if args.instances > LEFT {
+            progress.message(&format!("round {round} of {}: stopping", args.rounds));
+            ins.push(scale_in(context, &deployed, args.instances, before).await?);
+        }
+        deployed.scale(1).await?;
+    }
+    settled(context, &deployed, 1).await?;
+    progress.message("measuring the floor");
+    let floor = floor::measure(context, args.runtime, lab.pid(), args.floor).await;
+    Ok((outs, ins, floor))
+}
+
+async fn scale_out(
+    context: &Context,
+    lab: &Lab,
+    deployed: &Deployed,
+    instances: u32,
+) -> Outcome<Out> {
+    let (from, cost) = (phases::mark(&lab.log()), cost::of_platform(lab.pid())?);
+    let (since, began) = (context.clock.now(), context.clock.monotonic());
+    deployed.scale(instances).await?;
+    let durable = context.clock.monotonic();
+    let ended = answers::all(deployed, 0..instances, &context.clock, START_TIMEOUT).await?;
+    let after = cost::of_platform(lab.pid())?;
+    let (running, of) = deployed.running().await?;
+    if (running, of) != (instances as usize, instances as usize) {
+        return Err(Failure::new(format!(
+            "all {instances} instances answer, but the API calls {running} of {of} running"
+        )));
+    }
+    Ok(Out {
+        durable_s: durable.saturating_sub(began).as_secs_f64(),
+        total_s: ended.saturating_sub(began).as_secs_f64(),
+        cost: Cost {
+            cpu_s: after.cpu_s - cost.cpu_s,
+            memory_mib: after.memory_mib - cost.memory_mib,
+            processes: after.processes.saturating_sub(cost.processes),
+        },
+        phases: phases::read(&lab.log(), from, since)?,
+    })
+}
+
+async fn scale_in(
+    context: &Context,
+    deployed: &Deployed,
+    instances: u32,
+    before: Resources,
+) -> Outcome<In> {
+    let full = Resources::read();
+    let (stop, tally) = (Shutdown::new(), Arc::new(Tally::default()));
+    let supervisor = Supervisor::new("load", stop.clone());
+    for _ in 0..CLIENTS {
+        let (stop, tally, clock) = (stop.clone(), Arc::clone(&tally), context.clock.clone());
+        let (router, host) = (deployed.router, deployed.host.clone());
+        supervisor.spawn("client", OnEnd::Nothing, async move {
+            load::steady(router, &host, CLIENT_PAUSE, &clock, &tally, &stop).await;
+        });
+    }
+    let began = context.clock.monotonic();
+    deployed.scale(LEFT.min(instances)).await?;
+    let after = settled(context, deployed, LEFT.min(instances)).await;
+    stop.request();
+    supervisor.join(JOIN_DEADLINE).await;
+    // The instances that are left have their share of what is counted.
+    deployed.scale(1).await?;
+    let last = settled_at(context, deployed, 1, &before).await?;
+    after?;
+    let count = |counter: &std::sync::atomic::AtomicU64| {
+        let count = counter.load(std::sync::atomic::Ordering::Relaxed);
+        f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    Ok(In {
+        answered: count(&tally.answered),
+        failed: count(&tally.failed),
+        total_s: context
+            .clock
+            .monotonic()
+            .saturating_sub(began)
+            .as_secs_f64(),
+        resources: [before, full, last],
+    })
+}
+
+/// Until the API shows this many instances, all running, and the machine has come to rest.
+async fn settled(context: &Context, deployed: &Deployed, instances: u32) -> Outcome<Resources> {
+    let deadline = context.clock.monotonic() + STOP_TIMEOUT;
+    let wanted = (instances as usize, instances as usize);
+    let mut before = Resources::read();
+    loop {
+        context.clock.sleep(LOOK).await;
+        let (shown, now) = (deployed.running().await?, Resources::read());
+        if shown == wanted && now.is_back_at(&before) && before.is_back_at(&now) {
+            return Ok(now);
+        }
+        before = now;
+        if context.clock.monotonic() > deadline {
+            return Err(Failure::new(format!(
+                "{} of {} instances run after {STOP_TIMEOUT:?}, wanted are {instances}",
+                shown.0, shown.1
+            )));
+        }
+    }
+}
+
+/// The same until nothing is more than it was, or the time is up: then the table shows what is.
+async fn settled_at(
+    context: &Context,
+    deployed: &Deployed,
+    instances: u32,
+    before: &Resources,
+) -> Outcome<Resources> {
+    let deadline = context.clock.monotonic() + STOP_TIMEOUT;
+    let mut now = settled(context, deployed, instances).await?;
+    while !now.is_back_at(before) && context.clock.monotonic() < deadline {
+        context.clock.sleep(LOOK).await;
+        now = Resources::read();
+    }
+    Ok(now)
+}
+
+fn readings(args: &BenchStartArgs, outs: &[Out], ins: &[In], floor: Option<Floor>) -> Vec<Reading> {
+    let count = f64::from(args.instances.saturating_sub(1).max(1));
+    let floor_is = floor.map_or("", |floor| floor.is);
+    let (seconds, cpu) = floor.map_or((0.0, 0.0), |floor| (floor.seconds, floor.cpu_s));
+    let of = |value: &dyn Fn(&Out) -> f64| outs.iter().map(value).collect::<Vec<_>>();
+    let reading = |measure: String, unit, values, floor| {
+        Reading::new("start", measure, unit, floor_is, values, vec![floor])
+    };
+    let mut all = vec![
+        reading(
+            format!("scale to {} to the last first answer", args.instances),
+            "s",
+            of(&|out| out.total_s),
+            seconds * count,
+        ),
+        reading(
+            "command to durable".into(),
+            "s",
+            of(&|out| out.durable_s),
+            0.0,
+        ),
+        reading(
+            "CPU of an instance".into(),
+            "s",
+            of(&|out| out.cost.cpu_s / count),
+            cpu,
+        ),
+        reading(
+            "memory of an instance".into(),
+            "MiB",
+            of(&|out| out.cost.memory_mib / count),
+            0.0,
+        ),
+    ];
+    let of = |value: &dyn Fn(&In) -> f64| ins.iter().map(value).collect::<Vec<_>>();
+    if !ins.is_empty() {
+        let scaled = format!("scale to {LEFT} under load, then to 1, to all back");
+        all.push(reading(scaled, "s", of(&|it| it.total_s), 0.0));
+        all.push(reading(
+            "requests answered meanwhile".into(),
+            "",
+            of(&|it| it.answered),
+            0.0,
+        ));
+        all.push(reading(
+            "requests failed meanwhile".into(),
+            "",
+            of(&|it| it.failed),
+            0.0,
+        ));
+    }
+    for (step, times) in outs
+        .last()
+        .map(|out| out.phases.table())
+        .unwrap_or_default()
+    {
+        for (part, time) in ["p50", "p99", "max"].into_iter().zip(times) {
+            all.push(reading(
+                format!("command to {step}, {part}"),
+                "s",
+                vec![time],
+                0.0,
+            ));
+        }
+    }
+    // People see them in a table of their own.
+    all.retain(|reading| {
+        args.json
+            || !reading.measure.starts_with("command to ")
+            || reading.measure.ends_with("durable")
+    });
+    all
+}
+
+fn show_phases(context: &Context, outs: &[Out]) {
+    let Some(out) = outs.last() else {
+        return;
+    };
+    let mut table = Table::new(["step", "half", "99 %", "all"]);
+    for (step, times) in out.phases.table() {
+        let [half, most, all] = times.map(|time| format!("{time:.3} s"));
+        table.row([step.to_owned(), half, most, all]);
+    }
+    context.terminal.blank();
+    context.terminal.table(&table);
+}
+
+fn show_resources(context: &Context, ins: &[In]) {
+    let Some(last) = ins.last() else {
+        return;
+    };
+    let mut table = Table::new(["on the machine", "before", "full", "after"]);
+    let [before, full, after] = last.resources.map(|it| it.named());
+    for ((before, full), after) in before.into_iter().zip(full).zip(after) {
+        let counts = [before.1, full.1, after.1].map(|count| count.to_string());
+        let [before_text, full_text, after_text] = counts;
+        table.row([before.0.to_owned(), before_text, full_text, after_text]);
+    }
+    context.terminal.blank();
+    context.terminal.table(&table);
+}

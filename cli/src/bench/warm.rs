@@ -1,0 +1,79 @@
+//! `bench warm`: one more instance, from the command to its first answer.
+
+use std::time::Duration;
+
+use super::floor;
+use super::lab::{Lab, Size};
+use super::{Reading, answers, show};
+use crate::args::BenchWarmArgs;
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// Longest that one start, or one stop, may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// After a stop, before the next start: the pools of the cell fill up again.
+const REST: Duration = Duration::from_millis(300);
+
+pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
+    let size = Size {
+        instances: 4,
+        runtime: args.runtime,
+    };
+    let progress = context.terminal.progress("starting a platform of its own");
+    let lab = Lab::start(context, size).await?;
+    progress.message("measuring");
+    let measured = measure(context, args, &lab).await;
+    progress.message("ending the platform");
+    lab.end().await?;
+    drop(progress);
+    let (times, floor) = measured?;
+    let (floor_is, floor) = floor.map_or(("", 0.0), |floor| (floor.is, floor.seconds));
+    let mut sorted = times.clone();
+    sorted.sort_by(f64::total_cmp);
+    let readings = [("p50", 50), ("p90", 90)].map(|(name, part)| {
+        let at = (sorted.len() - 1) * part / 100;
+        Reading {
+            value: sorted[at],
+            ratio: if floor == 0.0 {
+                0.0
+            } else {
+                sorted[at] / floor
+            },
+            ..Reading::new(
+                "warm",
+                format!(
+                    "one more instance, command to first answer, {name} of {}",
+                    times.len()
+                ),
+                "s",
+                floor_is,
+                times.clone(),
+                vec![floor],
+            )
+        }
+    });
+    show(context, &readings, args.json)
+}
+
+async fn measure(
+    context: &Context,
+    args: &BenchWarmArgs,
+    lab: &Lab,
+) -> Outcome<(Vec<f64>, Option<floor::Floor>)> {
+    let (deployed, clock) = (lab.push().await?, &context.clock);
+    let mut times = Vec::new();
+    for _ in 0..args.repeats {
+        let began = clock.monotonic();
+        deployed.scale(2).await?;
+        let ended = answers::all(&deployed, 1..2, clock, TIMEOUT).await?;
+        times.push(ended.saturating_sub(began).as_secs_f64());
+        deployed.scale(1).await?;
+        answers::none(&deployed, 1, clock, TIMEOUT).await?;
+        while deployed.running().await? != (1, 1) {
+            clock.sleep(REST).await;
+        }
+        clock.sleep(REST).await;
+    }
+    let floor = floor::measure(context, args.runtime, lab.pid(), args.floor).await;
+    Ok((times, floor))
+}
