@@ -112,7 +112,7 @@ impl Taken {
         let plan = planner.plan(now, 5);
         self.losses.push((thread_cpu_seconds()? - began) * 1e3);
         let held = lost.iter().map(|(_, cell)| instances_on(world, **cell));
-        let (replaced, expected) = (placed(&plan), held.sum());
+        let (replaced, expected) = (placed(&plan), held.sum::<usize>());
         if replaced != expected {
             return Err(Failure::new(format!(
                 "{expected} instances were lost and {replaced} replaced"
