@@ -107,6 +107,10 @@ pub async fn start(config: Config, edges: Edges, shutdown: &Shutdown) -> Result<
     let wishes = Wishes {
         admin_password: config.admin_password.clone(),
         apps_domain: config.apps_domain.clone(),
+        autoscaler_secret: config
+            .autoscaler
+            .as_ref()
+            .map(|it| it.client_secret.clone()),
     };
     let (clock, ids) = (&edges.clock, &edges.ids);
     let made = bootstrap::run(&state, clock, ids, &auth, &blobs, wishes).await?;
@@ -429,6 +433,7 @@ impl Parts {
                 https_port: config.https_port,
                 authority: edges.authority.certificate().to_owned(),
                 controllers: vec![internal],
+                autoscaler: config.autoscaler.as_ref().map(|it| it.address),
             }),
         }
     }

@@ -15,9 +15,9 @@ Examples:
   cfx bench push            push of a small app to its first answer, against `docker run`
   cfx bench idle            memory of a whole idle platform, against a bare process
   cfx bench router --json   requests a CPU-second, against a direct connection
+  cfx bench load            what `cfx load` measures, against a server of known delay
   cfx bench planner         placements a CPU-second, against a bare heap
-  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells
-  cfx bench load            what `cfx load` measures, against a server of known delay")]
+  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells")]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) what: BenchCommand,
@@ -30,9 +30,9 @@ pub(crate) enum BenchCommand {
     Push(BenchPushArgs),
     Idle(BenchIdleArgs),
     Router(BenchRouterArgs),
+    Load(BenchLoadArgs),
     Planner(BenchPlannerArgs),
     Controller(BenchControllerArgs),
-    Load(BenchLoadArgs),
     /// A process that only waits: the floor of `idle`
     #[command(hide = true)]
     Bare,
@@ -65,6 +65,12 @@ pub(crate) struct BenchStartArgs {
     /// What they run on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) warm: u32,
+    /// Volumes and networks made ahead
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) ready: u32,
     /// How often; medians are shown
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) rounds: u32,
@@ -82,6 +88,9 @@ pub(crate) struct BenchWarmArgs {
     /// How often; p50 and p90 are shown
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) repeats: u32,
+    /// Instances made ahead, whose first process waits
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) warm: u32,
     /// What it runs on
     #[arg(long, default_value = "auto")]
     pub(crate) runtime: RuntimeFlag,
@@ -133,6 +142,29 @@ pub(crate) struct BenchRouterArgs {
     pub(crate) json: bool,
 }
 
+/// What the load generator measures at a server of known delay; beside it what is known, and what
+/// `wrk` says when it is on PATH
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The ratio is to be within 0.95 and 1.05 for latencies, within 0.98 and 1.02 for rates.")]
+pub(crate) struct BenchLoadArgs {
+    /// Requests a second
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) rate: u32,
+    /// The server's delay, milliseconds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) delay: u32,
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Seconds of each reading
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) seconds: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Placements a CPU-second in one core; the floor is a heap that knows no constraint
 #[derive(Debug, Args)]
 #[command(after_help = "Each choice of a sample is compared with a scan of every cell.")]
@@ -167,29 +199,6 @@ pub(crate) struct BenchControllerArgs {
     /// Instances of all apps together
     #[arg(long, default_value_t = 250_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) instances: u32,
-    /// Print JSON lines
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// What the load generator measures at a server of known delay; beside it what is known, and what
-/// `wrk` says when it is on PATH
-#[derive(Debug, Args)]
-#[command(after_help = "\
-The ratio is to be within 0.95 and 1.05 for latencies, within 0.98 and 1.02 for rates.")]
-pub(crate) struct BenchLoadArgs {
-    /// Requests a second
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub(crate) rate: u32,
-    /// The server's delay, milliseconds
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) delay: u32,
-    /// How often; the median is shown
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) rounds: u32,
-    /// Seconds of each reading
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
-    pub(crate) seconds: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

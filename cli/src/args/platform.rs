@@ -46,6 +46,9 @@ pub(crate) struct UpArgs {
     /// Instances that each cell makes ahead, so that starts take milliseconds [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) warm: Option<usize>,
+    /// Volumes and networks that each cell makes ahead [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) ready: Option<usize>,
     /// More ports of this machine that instances may reach, such as 6379,5432
     #[arg(long, value_name = "PORTS", value_delimiter = ',')]
     pub(crate) gateway_ports: Option<Vec<u16>>,
@@ -69,13 +72,15 @@ pub(crate) struct UpArgs {
     pub(crate) admin_password: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RuntimeFlag {
-    /// Docker when it answers
+    /// Docker when it answers, else sandboxes
+    #[default]
     Auto,
+    /// The Docker Engine: stacks and images
     Docker,
-    /// Not in this release
+    /// Nothing but the kernel: stacks only
     Sandbox,
 }
 
@@ -94,6 +99,7 @@ pub(crate) enum ServeRole {
     Controller,
     Cell,
     Router,
+    Autoscaler,
 }
 
 /// Show how the platform is

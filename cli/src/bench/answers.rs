@@ -11,8 +11,9 @@ use crate::failure::{Failure, Outcome};
 
 /// Of those that have not answered, so many are asked in turn: instances start in about the order
 /// of their indices, and asking all of thousands would cost more than starting them.
-const ASKED_AT_ONCE: usize = 32;
-/// Pause after a round in which nobody new has answered.
+const ASKED_AT_ONCE: u32 = 8;
+/// Pause for each that was asked in a round in which nobody new has answered: what is measured is
+/// not to be the asking.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Until each of these indices has answered; the time of the last answer.
@@ -26,11 +27,11 @@ pub(super) async fn all(
     let mut pending: VecDeque<u32> = indices.collect();
     let mut connection = None;
     while !pending.is_empty() {
-        let before = pending.len();
-        for _ in 0..ASKED_AT_ONCE.min(before) {
-            let Some(index) = pending.pop_front() else {
-                break;
-            };
+        let (before, mut asked) = (pending.len(), 0);
+        while asked < ASKED_AT_ONCE.min(u32::try_from(before).unwrap_or(ASKED_AT_ONCE))
+            && let Some(index) = pending.pop_front()
+        {
+            asked += 1;
             let request = request(deployed, index);
             let answer = load::ask_once(&mut connection, deployed.router, &request).await;
             if !matches!(answer, Ok(load::OK)) {
@@ -47,7 +48,7 @@ pub(super) async fn all(
             )));
         }
         if pending.len() == before {
-            clock.sleep(PAUSE).await;
+            clock.sleep(PAUSE * asked).await;
         }
     }
     Ok(clock.monotonic())

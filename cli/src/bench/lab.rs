@@ -42,6 +42,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) struct Size {
     pub(super) instances: u32,
     pub(super) runtime: RuntimeFlag,
+    /// Instances made ahead, and volumes and networks made ahead.
+    pub(super) warm: u32,
+    pub(super) ready: u32,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Lab {
         let folder = folder.map_err(|error| no_folder(&error))?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let [api, http, https] = free_ports()?;
-        let overcommit = overcommit(size.instances, folder.path())?;
+        let overcommit = overcommit(size.instances + size.warm, folder.path())?;
         let words = [
             "up".to_owned(),
             format!("--data={}", path("data")),
@@ -79,6 +82,8 @@ impl Lab {
             format!("--https-port={https}"),
             format!("--runtime={}", name_of(size.runtime)),
             format!("--slots={}", size.instances + SLOTS_SPARE),
+            format!("--warm={}", size.warm),
+            format!("--ready={}", size.ready),
             format!("--overcommit-memory={:.1}", overcommit.0),
             format!("--overcommit-disk={:.1}", overcommit.1),
             "--trace-starts".to_owned(),

@@ -27,6 +27,9 @@ const CLIENTS: u32 = 4;
 const CLIENT_PAUSE: Duration = Duration::from_millis(5);
 /// Between two looks at something that takes seconds.
 const LOOK: Duration = Duration::from_millis(200);
+/// The machine has come to rest when nothing on it was made or ended for this long: longer than it
+/// takes to make one more instance ahead.
+const REST: Duration = Duration::from_secs(3);
 /// Time that clients have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,8 @@ pub(super) async fn bench(context: &Context, args: &BenchStartArgs) -> Outcome {
     let size = Size {
         instances: args.instances,
         runtime: args.runtime,
+        warm: args.warm,
+        ready: args.ready,
     };
     let progress = context.terminal.progress("starting a platform of its own");
     let lab = Lab::start(context, size).await?;
@@ -159,6 +164,8 @@ async fn scale_in(
     deployed.scale(1).await?;
     let last = settled_at(context, deployed, 1, &before).await?;
     after?;
+    // Each settling ends with a rest.
+    let took = context.clock.monotonic().saturating_sub(began);
     let count = |counter: &std::sync::atomic::AtomicU64| {
         let count = counter.load(std::sync::atomic::Ordering::Relaxed);
         f64::from(u32::try_from(count).unwrap_or(u32::MAX))
@@ -166,11 +173,7 @@ async fn scale_in(
     Ok(In {
         answered: count(&tally.answered),
         failed: count(&tally.failed),
-        total_s: context
-            .clock
-            .monotonic()
-            .saturating_sub(began)
-            .as_secs_f64(),
+        total_s: took.saturating_sub(REST * 2).as_secs_f64(),
         resources: [before, full, last],
     })
 }
@@ -179,11 +182,13 @@ async fn scale_in(
 async fn settled(context: &Context, deployed: &Deployed, instances: u32) -> Outcome<Resources> {
     let deadline = context.clock.monotonic() + STOP_TIMEOUT;
     let wanted = (instances as usize, instances as usize);
-    let mut before = Resources::read();
+    let (mut before, mut changed) = (Resources::read(), context.clock.monotonic());
     loop {
         context.clock.sleep(LOOK).await;
         let (shown, now) = (deployed.running().await?, Resources::read());
-        if shown == wanted && now.is_back_at(&before) && before.is_back_at(&now) {
+        if shown != wanted || !now.is_back_at(&before) || !before.is_back_at(&now) {
+            changed = context.clock.monotonic();
+        } else if context.clock.monotonic().saturating_sub(changed) >= REST {
             return Ok(now);
         }
         before = now;

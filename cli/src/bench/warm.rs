@@ -11,13 +11,19 @@ use crate::failure::Outcome;
 
 /// Longest that one start, or one stop, may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Volumes and networks made ahead.
+const READY: u32 = 8;
 /// After a stop, before the next start: the pools of the cell fill up again.
-const REST: Duration = Duration::from_millis(300);
+const REST: Duration = Duration::from_millis(1_500);
+/// Between two looks at something that takes as long.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
     let size = Size {
         instances: 4,
         runtime: args.runtime,
+        warm: args.warm,
+        ready: READY,
     };
     let progress = context.terminal.progress("starting a platform of its own");
     let lab = Lab::start(context, size).await?;
@@ -62,6 +68,7 @@ async fn measure(
 ) -> Outcome<(Vec<f64>, Option<floor::Floor>)> {
     let (deployed, clock) = (lab.push().await?, &context.clock);
     let mut times = Vec::new();
+    clock.sleep(REST * args.warm).await;
     for _ in 0..args.repeats {
         let began = clock.monotonic();
         deployed.scale(2).await?;
@@ -70,7 +77,7 @@ async fn measure(
         deployed.scale(1).await?;
         answers::none(&deployed, 1, clock, TIMEOUT).await?;
         while deployed.running().await? != (1, 1) {
-            clock.sleep(REST).await;
+            clock.sleep(LOOK).await;
         }
         clock.sleep(REST).await;
     }

@@ -54,6 +54,10 @@ pub(super) fn cell_plan(
     config.capacity.disk_mb = Some(machine.disk_mb / count);
     config.capacity.cpu_millicores = Some(machine.cores.saturating_mul(1_000) / settings.cells);
     config.warm = settings.warm;
+    if let Some(count) = settings.ready {
+        config.ready.volumes = count;
+        config.ready.networks = count;
+    }
     config.capacity.slots = settings.slots;
     config.capacity.overcommit_memory = settings.overcommit_memory;
     config.capacity.overcommit_disk = settings.overcommit_disk;
@@ -63,6 +67,7 @@ pub(super) fn cell_plan(
     gateway_ports.extend(&settings.gateway_ports);
     Ok(Plan {
         config,
+        runtime: settings.runtime.into(),
         domains: vec![settings.domain.clone()],
         gateway_ports,
         answer: None,

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, SLOTS_DEFAULT, WARM_MAX};
+use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, READY_MAX, SLOTS_DEFAULT, WARM_MAX};
+use cfx_cell_agent::equipment::RuntimeChoice;
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) cells: u32,
     /// Instances that each cell makes ahead.
     pub(crate) warm: usize,
+    /// Volumes and networks made ahead; none: the cell's own default.
+    pub(crate) ready: Option<usize>,
     /// Ports of this machine that instances may reach beside the router's.
     pub(crate) gateway_ports: Vec<u16>,
     /// Instances of each cell.
@@ -63,12 +66,23 @@ struct File {
     domain: Option<String>,
     cells: Option<u32>,
     warm: Option<usize>,
+    ready: Option<usize>,
     gateway_ports: Option<Vec<u16>>,
     slots: Option<u32>,
     overcommit_memory: Option<f64>,
     overcommit_disk: Option<f64>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
+}
+
+impl From<RuntimeFlag> for RuntimeChoice {
+    fn from(flag: RuntimeFlag) -> Self {
+        match flag {
+            RuntimeFlag::Auto => Self::Auto,
+            RuntimeFlag::Docker => Self::Docker,
+            RuntimeFlag::Sandbox => Self::Sandbox,
+        }
+    }
 }
 
 impl Settings {
@@ -101,6 +115,7 @@ impl Settings {
                 .unwrap_or_else(|| DOMAIN_DEFAULT.to_owned()),
             cells: args.cells.or(file.cells).unwrap_or(1),
             warm: args.warm.or(file.warm).unwrap_or(0),
+            ready: args.ready.or(file.ready),
             gateway_ports: args
                 .gateway_ports
                 .or(file.gateway_ports)
@@ -170,6 +185,10 @@ impl Settings {
                 self.warm
             );
             return Err(Failure::new(message).next("for example --warm 20"));
+        }
+        if let Some(ready) = self.ready.filter(|ready| *ready > READY_MAX) {
+            let message = format!("--ready {ready}: a cell makes at most {READY_MAX} ahead");
+            return Err(Failure::new(message).next("for example --ready 20"));
         }
         let is_meant = |factor: f64| (OVERCOMMIT_MIN..=OVERCOMMIT_MAX).contains(&factor);
         if !is_meant(self.overcommit_memory) || !is_meant(self.overcommit_disk) {
