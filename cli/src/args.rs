@@ -3,6 +3,7 @@
 //! Only words become meaning here; what a command does is in `commands/`.
 
 mod app;
+mod autoscale;
 mod bench;
 mod load;
 mod platform;
@@ -17,6 +18,7 @@ mod value;
 use clap::{Parser, Subcommand};
 
 pub(crate) use app::*;
+pub(crate) use autoscale::*;
 pub(crate) use bench::*;
 pub(crate) use load::*;
 pub(crate) use platform::*;
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     UnbindService(UnbindServiceArgs),
     #[command(visible_alias = "ds")]
     DeleteService(DeleteServiceArgs),
+    #[command(visible_alias = "as")]
+    Autoscale(AutoscaleArgs),
     Cells(CellsArgs),
     Why(WhyArgs),
     Store(StoreArgs),

@@ -1,12 +1,13 @@
 //! A platform, or one role of it, in this process: the one place where the components meet.
 //!
 //! ```text
-//!   cfx up:  data folder -> controller -> cells' networks -> router -> cells -> local login
-//!   Ctrl-C:  router drains -> controller -> instances end -> cells; the next start brings them back
+//!   cfx up:  data folder -> autoscaler -> controller -> cells' networks -> router -> cells -> login
+//!   Ctrl-C:  autoscaler -> router drains -> controller -> instances end -> cells; the next start brings them back
 //!   kill -9: instances run on, and the next start finds them again
 //! ```
 //! Nothing here decides anything about apps: it reads settings, starts components, and waits.
 
+mod autoscaler;
 mod cell;
 mod controller;
 mod folder;
@@ -22,6 +23,7 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use cfx_cloud_controller::config::Autoscaler;
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
@@ -32,7 +34,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use crate::args::{RuntimeFlag, UpArgs};
+use crate::args::UpArgs;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::Fields;
@@ -63,7 +65,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// `cfx up`.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
     let settings = Settings::read(args, &context.environment)?;
-    check_machine(&settings)?;
+    check_machine()?;
     let folder = DataFolder::take(&settings.data, &format!("API at {}", settings.api_url()))?;
     install_log(context, &folder, settings.trace_starts)?;
     raise_file_limit();
@@ -104,6 +106,9 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
 struct Platform {
     /// This machine as each cell's instances see it.
     gateways: Vec<Ipv4Addr>,
+    /// What instances run on.
+    runtime: &'static str,
+    autoscaler: (cfx_autoscaler::Running, Shutdown),
     controller: (Controller, Shutdown),
     router: (cfx_router::Running, Shutdown),
     cells: (Vec<Cell>, Shutdown),
@@ -119,7 +124,16 @@ impl Platform {
     ) -> Outcome<Self> {
         let (stop_controller, stop_router, stop_cells) =
             (Shutdown::new(), Shutdown::new(), Shutdown::new());
-        let start = controller::local(settings, folder, password, clock, ids, &stop_controller);
+        let stop_autoscaler = Shutdown::new();
+        let secret = autoscaler::secret(folder, ids)?;
+        let start = autoscaler::local(settings, &secret, clock, ids, &stop_autoscaler);
+        let autoscaler = Box::pin(start).await?;
+        let reached = Autoscaler {
+            address: autoscaler.addresses().api,
+            client_secret: secret,
+        };
+        let stop = &stop_controller;
+        let start = controller::local(settings, folder, password, reached, clock, ids, stop);
         let controller = Box::pin(start).await?;
         let mut grounds = Vec::new();
         for number in 1..=settings.cells {
@@ -128,6 +142,8 @@ impl Platform {
             grounds.push((guid, cell::ground(plan, clock, &stop_cells).await?));
         }
         let gateways: Vec<_> = grounds.iter().map(|(_, ground)| ground.gateway()).collect();
+        // They all look at the same machine.
+        let runtime = grounds.first().map_or("", |(_, ground)| ground.runtime());
         let guid = RouterGuid(folder.guid("router", ids)?);
         let edges = gate::edges(clock, ids, controller.router_client(guid)?);
         let certificates = gate::certificates(controller.authority(), &settings.domain, clock)?;
@@ -148,6 +164,8 @@ impl Platform {
         }
         Ok(Self {
             gateways,
+            runtime,
+            autoscaler: (autoscaler, stop_autoscaler),
             controller: (controller, stop_controller),
             router: (router, stop_router),
             cells: (cells, stop_cells),
@@ -158,7 +176,13 @@ impl Platform {
     fn admins(&self) -> Vec<String> {
         let controller = self.controller.0.running().addresses().admin;
         let router = self.router.0.addresses().admin;
-        let roles = [("controller", controller), ("router", router)].into_iter();
+        let autoscaler = self.autoscaler.0.addresses().admin;
+        let roles = [
+            ("controller", controller),
+            ("router", router),
+            ("autoscaler", autoscaler),
+        ]
+        .into_iter();
         let cells = self.cells.0.iter().map(|cell| ("cell", cell.admin()));
         roles
             .chain(cells)
@@ -170,12 +194,16 @@ impl Platform {
     async fn failed(&self) -> &'static str {
         tokio::select! {
             () = self.controller.0.running().ending() => "controller",
+            () = self.autoscaler.0.ending() => "autoscaler",
             () = self.router.1.requested() => "router",
             () = self.cells.1.requested() => "cell",
         }
     }
 
     async fn stop(self) {
+        let (running, stop) = self.autoscaler;
+        stop.request();
+        within("autoscaler", autoscaler::stopped(running)).await;
         let (router, stop) = self.router;
         stop.request();
         within("router", router.stopped()).await;
@@ -225,11 +253,7 @@ pub(crate) async fn interrupted() {
     }
 }
 
-fn check_machine(settings: &Settings) -> Outcome {
-    if settings.runtime == RuntimeFlag::Sandbox {
-        return Err(Failure::new("the sandbox runtime is not in this release")
-            .next("run on Docker: --runtime docker, or leave the flag out"));
-    }
+fn check_machine() -> Outcome {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(
             "a platform needs root, for networks and volumes of its instances",
@@ -293,7 +317,8 @@ fn announce(
                 settings.domain, settings.http_port, settings.https_port
             ),
         )
-        .add("cells", settings.cells.to_string());
+        .add("cells", settings.cells.to_string())
+        .add("runtime", platform.runtime);
     if !settings.gateway_ports.is_empty() {
         fields.add("open to apps", open_to_apps(settings, &platform.gateways));
     }

@@ -13,6 +13,7 @@ use crate::actions::bootstrap::{self, Means};
 use crate::actions::{Act, Refused, act, retention, user};
 use crate::auth::{Auth, KeyError, PasswordError, generate_signing_key};
 use crate::blobs::Blobs;
+use crate::state::auth::Client;
 use crate::state::package::BlobFacts;
 use crate::state::{State, StateHandle, WriteError};
 
@@ -50,6 +51,8 @@ pub struct Wishes {
     /// Set this password, also on a platform that has one.
     pub admin_password: Option<String>,
     pub apps_domain: String,
+    /// Of the autoscaler's client; none makes no such client.
+    pub autoscaler_secret: Option<String>,
 }
 
 /// What was made.
@@ -84,12 +87,17 @@ pub async fn run(
         Some(password) => Some(auth.passwords().hash(password, ids).await?),
         None => None,
     };
+    let autoscaler_secret_hash = match wishes.autoscaler_secret {
+        Some(secret) => new_secret(&snapshot, ids, auth, &secret).await?,
+        None => None,
+    };
     let signing_key = match retention::needs_signing_key(&snapshot, now) {
         true => Some(generate_signing_key(now)?),
         false => None,
     };
     let means = Means {
         admin_password_hash,
+        autoscaler_secret_hash,
         signing_key,
         apps_domain: wishes.apps_domain,
         buildpacks: keep_buildpacks(blobs)?,
@@ -124,6 +132,22 @@ async fn new_password(
             (!is_set).then_some(wished)
         }
     })
+}
+
+/// The hash to keep for the autoscaler's client: none when it has this secret already.
+async fn new_secret(
+    state: &State,
+    ids: &IdSource,
+    auth: &Auth,
+    secret: &str,
+) -> Result<Option<String>, PasswordError> {
+    let client = state.get::<Client>(&bootstrap::AUTOSCALER.to_owned());
+    if let Some(hash) = client.and_then(|client| client.secret_hash.as_deref())
+        && auth.passwords().verify(secret, Some(hash)).await?
+    {
+        return Ok(None);
+    }
+    auth.passwords().hash(secret, ids).await.map(Some)
 }
 
 fn keep_buildpacks(blobs: &Blobs) -> io::Result<Vec<(String, BlobFacts)>> {

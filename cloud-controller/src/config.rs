@@ -28,6 +28,26 @@ pub struct Config {
     /// Ports that people reach the routers by; none when not served.
     pub http_port: Option<u16>,
     pub https_port: Option<u16>,
+    /// The platform's autoscaler, when it has one.
+    pub autoscaler: Option<Autoscaler>,
+}
+
+/// How the API reaches the autoscaler, and how the autoscaler signs in.
+#[derive(Clone)]
+pub struct Autoscaler {
+    /// Its API; requests for it are passed on to there.
+    pub address: SocketAddr,
+    /// Of the UAA client `autoscaler`.
+    pub client_secret: String,
+}
+
+/// Without the secret.
+impl fmt::Debug for Autoscaler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Autoscaler")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Without the password.
@@ -40,6 +60,7 @@ impl fmt::Debug for Config {
             .field("admin_listen", &self.admin_listen)
             .field("external_url", &self.external_url)
             .field("apps_domain", &self.apps_domain)
+            .field("autoscaler", &self.autoscaler)
             .finish_non_exhaustive()
     }
 }

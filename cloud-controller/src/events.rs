@@ -31,7 +31,7 @@ impl Events {
             match action {
                 Action::Place(it) => tracing::info!(
                     work = %it.work, index = it.index, version = it.version,
-                    assignment = %it.assignment, reason = %it, "placed"
+                    assignment = %it.assignment, cell = %it.cell, reason = %it, "placed"
                 ),
                 Action::Unroute(it) => tracing::info!(
                     work = %it.work, assignment = %it.assignment, reason = %it.reason, "unrouted"
@@ -51,6 +51,21 @@ impl Events {
             let planned = plan.actions.len();
             tracing::debug!(planned, done, "the state moved on while it was planned for");
         }
+    }
+
+    /// Everything was compared with what the passes knew.
+    pub fn swept(&self, repairs: usize) {
+        self.metrics.sweep_repairs.inc_by(repairs as u64);
+        if repairs > 0 {
+            tracing::warn!(
+                repairs,
+                "a sweep found what the passes before it had missed"
+            );
+        }
+    }
+
+    pub fn sweep_repairs(&self) -> u64 {
+        self.metrics.sweep_repairs.get()
     }
 
     pub fn pass_failed(&self, error: &str) {

@@ -65,6 +65,7 @@ const PREFIX: &str = "cfx_controller";
 pub struct Metrics {
     pub(crate) passes: Counter,
     pub(crate) failed_passes: Counter,
+    pub(crate) sweep_repairs: Counter,
     pub(crate) pass_seconds: Histogram,
     pub(crate) actions: Family<Act, Counter>,
     pub(crate) unplaced: Gauge,
@@ -86,6 +87,7 @@ impl Metrics {
         let metrics = Self {
             passes: Counter::default(),
             failed_passes: Counter::default(),
+            sweep_repairs: Counter::default(),
             // From a tenth of a millisecond to three seconds.
             pass_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
             actions: Family::default(),
@@ -108,6 +110,11 @@ impl Metrics {
         let counters = [
             ("passes", "Passes of the convergence loop", &self.passes),
             ("failed_passes", "Passes that failed", &self.failed_passes),
+            (
+                "sweep_repairs",
+                "What sweeps over everything found that passes had missed",
+                &self.sweep_repairs,
+            ),
             (
                 "cell_registrations",
                 "Cells that presented themselves",

@@ -107,6 +107,10 @@ pub async fn start(config: Config, edges: Edges, shutdown: &Shutdown) -> Result<
     let wishes = Wishes {
         admin_password: config.admin_password.clone(),
         apps_domain: config.apps_domain.clone(),
+        autoscaler_secret: config
+            .autoscaler
+            .as_ref()
+            .map(|it| it.client_secret.clone()),
     };
     let (clock, ids) = (&edges.clock, &edges.ids);
     let made = bootstrap::run(&state, clock, ids, &auth, &blobs, wishes).await?;
@@ -277,12 +281,13 @@ impl Parts {
     ) -> Result<(), Error> {
         let shutdown = supervisor.shutdown().clone();
         let board = Board::new(self.state.clone(), self.cf_api.clone());
-        let dispatch = Dispatch::new(board.published(), edges.clock.clone());
+        let dispatch = Dispatch::new(&board, edges.clock.clone());
         let (publisher, table) = publisher::publisher(
             self.state.clone(),
             self.observed.clone(),
             self.routers.clone(),
             edges.clock.clone(),
+            self.events.clone(),
         );
         let driver = self.driver(edges, &dispatch);
         let task = |name, future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -428,6 +433,7 @@ impl Parts {
                 https_port: config.https_port,
                 authority: edges.authority.certificate().to_owned(),
                 controllers: vec![internal],
+                autoscaler: config.autoscaler.as_ref().map(|it| it.address),
             }),
         }
     }

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use crate::cells::Observed;
 use crate::convergence::dispatch::CellStream;
-use crate::convergence::driver::{BUSY_PASS, COALESCE, FAILED_PAUSE, IDLE_PASS, SWEEP};
-use crate::convergence::{Board, Dispatch, Driver, Insight, Progress, record_crashes};
+use crate::convergence::driver::{BUSY_PASS, COALESCE, FAILED_PAUSE, Follower, IDLE_PASS};
+use crate::convergence::{Board, Dispatch, Driver, Insight, record_crashes};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::routing::publisher::{self, Reconciler, RouterStream, TICK};
@@ -35,9 +35,7 @@ pub struct Steps {
     board: Board,
     publisher: Publisher,
     reconciler: Reconciler,
-    progress: Progress,
-    listening_since: Duration,
-    swept: Duration,
+    follower: Follower,
     plan_wakes: [watch::Receiver<u64>; 3],
     publish_wakes: [watch::Receiver<u64>; 2],
 }
@@ -60,30 +58,37 @@ impl Steps {
         let state = StateHandle::open(store).await?;
         let (observed, routers) = (Observed::default(), Routers::default());
         let board = Board::new(state.clone(), "http://api.localhost".into());
-        let dispatch = Dispatch::new(board.published(), clock.clone());
-        let (publisher, reconciler) = publisher::publisher(
+        let dispatch = Dispatch::new(&board, clock.clone());
+        let metrics = Metrics::register(&telemetry::Metrics::default());
+        let events = Arc::new(Events::new(metrics));
+        let (publisher, mut reconciler) = publisher::publisher(
             state.clone(),
             observed.clone(),
             routers.clone(),
             clock.clone(),
+            events.clone(),
         );
-        let metrics = Metrics::register(&telemetry::Metrics::default());
+        let driver = Driver {
+            state,
+            observed,
+            dispatch,
+            routers,
+            insight: Insight::default(),
+            clock,
+            ids,
+            events,
+        };
+        let mut follower = driver.follower();
+        (follower.sweep_every, reconciler.sweep_every) = (Duration::ZERO, Duration::ZERO);
         Ok(Self {
-            plan_wakes: [state.changes(), observed.changes(), routers.changes()],
-            publish_wakes: [state.changes(), observed.changes()],
-            listening_since: clock.monotonic(),
-            swept: clock.monotonic(),
-            progress: Progress::default(),
-            driver: Driver {
-                state,
-                observed,
-                dispatch,
-                routers,
-                insight: Insight::default(),
-                clock,
-                ids,
-                events: Arc::new(Events::new(metrics)),
-            },
+            plan_wakes: [
+                driver.state.changes(),
+                driver.observed.changes(),
+                driver.routers.changes(),
+            ],
+            publish_wakes: [driver.state.changes(), driver.observed.changes()],
+            follower,
+            driver,
             board,
             publisher,
             reconciler,
@@ -110,21 +115,19 @@ impl Steps {
         for wake in &mut self.plan_wakes {
             wake.mark_unchanged();
         }
-        let passed = self
-            .driver
-            .pass(&mut self.progress, self.listening_since)
-            .await;
-        let now = self.driver.clock.monotonic();
-        if now.saturating_sub(self.swept) >= SWEEP {
-            self.driver.sweep();
-            self.swept = now;
-        }
+        let passed = self.driver.pass(&mut self.follower).await;
         let wait = match &passed {
             Err(_) => FAILED_PAUSE,
-            Ok(()) if self.progress.is_empty() => IDLE_PASS,
-            Ok(()) => BUSY_PASS,
+            Ok(()) if self.follower.mirror.is_busy() => BUSY_PASS,
+            Ok(()) => IDLE_PASS,
         };
         (wait, passed)
+    }
+
+    /// What sweeps have had to repair so far: each is something that a pass missed.
+    #[must_use]
+    pub fn sweep_repairs(&self) -> u64 {
+        self.driver.events.sweep_repairs()
     }
 
     /// Something asks for a pass; it is made after this time, with all else that happens until then.

@@ -326,6 +326,13 @@ impl World {
     /// Look at what has changed, and have it judged.
     fn observe(&mut self, author: Author) -> Result<(), Violation> {
         if let Some(steps) = self.controller.steps() {
+            if steps.sweep_repairs() > 0 {
+                return Err(Violation {
+                    rule: "L7",
+                    at: self.around.now,
+                    why: format!("a sweep found {} things missed", steps.sweep_repairs()),
+                });
+            }
             let token = steps.state().token();
             if self.seen != (token.epoch, token.revision) {
                 let author = if token.epoch > self.seen.0 {

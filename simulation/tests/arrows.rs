@@ -31,6 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "cfx-router",
             "cfx-cloud-controller",
+            // Only for `bench planner`, which measures it alone.
+            "cfx-planner",
             "cfx-cell-agent",
             "cfx-autoscaler",
             "cfx-rules",

@@ -2,6 +2,8 @@
 
 use cfx_protocol::quantity;
 
+use super::autoscale::Moment;
+
 /// `256M`, kept as it was typed.
 pub(super) fn amount(text: &str) -> Result<String, String> {
     match quantity::parse_mebibytes(text) {
@@ -45,6 +47,23 @@ pub(super) fn app_and_index(text: &str) -> Result<AppAndIndex, String> {
 pub(crate) struct AppAndIndex {
     pub(crate) app: String,
     pub(crate) index: Option<u32>,
+}
+
+/// Seconds of `90s`, `30m`, `2h`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<u32, String> {
+    cfx_rules::units::duration_from_text(text)
+        .ok_or_else(|| format!("`{text}` is no length of time: write 90s, 30m, 2h or 1h30m"))
+}
+
+/// A time such as 2026-11-27T20:00:00Z, or how long ago.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(seconds) = duration(text) {
+        return Ok(Moment::Ago(seconds));
+    }
+    let at = text.parse::<jiff::Timestamp>();
+    at.map(Moment::At).map_err(|_| {
+        format!("`{text}` is no time: write 2026-11-27T20:00:00Z, or 10m for ten minutes ago")
+    })
 }
 
 /// A route's path with its leading slash.

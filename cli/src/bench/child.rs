@@ -105,6 +105,23 @@ pub(super) fn own_cpu_seconds() -> Outcome<f64> {
     cpu_seconds("/proc/self/stat")
 }
 
+/// CPU time of this thread so far, seconds, to the nanosecond.
+pub(super) fn thread_cpu_seconds() -> Outcome<f64> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
+    let time = time.map_err(|error| Failure::new(format!("no CPU time: {error}")))?;
+    Ok(std::time::Duration::from(time).as_secs_f64())
+}
+
+/// Memory of this process that is in RAM.
+pub(super) fn own_resident_mib() -> Outcome<f64> {
+    let path = "/proc/self/smaps_rollup";
+    let text = read(path)?;
+    let line = text.lines().find(|line| line.starts_with("Rss:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0)
+        .ok_or_else(|| Failure::new(format!("{path} does not tell the memory")))
+}
+
 fn cpu_seconds(path: &str) -> Outcome<f64> {
     let text = read(path)?;
     // The name in parentheses may hold spaces; fields are counted after it.

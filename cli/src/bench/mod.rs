@@ -6,6 +6,7 @@
 mod answers;
 mod backend;
 mod child;
+mod controller;
 mod cost;
 mod delayed;
 mod floor;
@@ -13,6 +14,7 @@ mod idle;
 mod lab;
 mod load;
 mod phases;
+mod planner;
 mod push;
 mod router;
 mod start;
@@ -35,6 +37,8 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Router(args) => router::bench(context, &args).await,
         BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,
         BenchCommand::Delayed { micros } => delayed::serve(context, micros).await,
+        BenchCommand::Planner(args) => planner::bench(context, &args),
+        BenchCommand::Controller(args) => controller::bench(context, &args).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,
         BenchCommand::Proxy { backend } => router::proxy(context, backend).await,
@@ -45,7 +49,10 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
 pub(crate) fn is_threaded(args: &BenchArgs) -> bool {
     matches!(
         args.what,
-        BenchCommand::Bare | BenchCommand::Proxy { .. } | BenchCommand::Router(_)
+        BenchCommand::Bare
+            | BenchCommand::Proxy { .. }
+            | BenchCommand::Router(_)
+            | BenchCommand::Controller(_)
     )
 }
 

@@ -55,14 +55,46 @@ pub(crate) struct ErrorItem {
     pub(crate) detail: String,
 }
 
+/// The error documents of the APIs that the CLI speaks to.
 #[derive(Deserialize)]
-struct Document {
-    errors: Vec<ErrorItem>,
+#[serde(untagged)]
+enum Document {
+    V3 {
+        errors: Vec<ErrorItem>,
+    },
+    Autoscaler {
+        message: String,
+    },
+    /// What is wrong with an app-autoscaler policy, and where.
+    Policy(Vec<Problem>),
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    context: String,
+    description: String,
+}
+
+impl Document {
+    fn items(self) -> Vec<ErrorItem> {
+        let item = |detail: String| ErrorItem {
+            detail,
+            ..ErrorItem::default()
+        };
+        match self {
+            Self::V3 { errors } => errors,
+            Self::Autoscaler { message } => vec![item(message)],
+            Self::Policy(problems) => problems
+                .into_iter()
+                .map(|one| item(format!("{}: {}", one.context, one.description)))
+                .collect(),
+        }
+    }
 }
 
 impl ApiError {
     pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
-        let errors = serde_json::from_slice::<Document>(body).map(|document| document.errors);
+        let errors = serde_json::from_slice::<Document>(body).map(Document::items);
         Self {
             status,
             errors: errors.unwrap_or_default(),
@@ -178,6 +210,15 @@ mod tests {
         let error = ClientError::Api(ApiError::read(StatusCode::UNPROCESSABLE_ENTITY, body));
         assert_eq!(error.to_string(), "name must be unique in space");
         assert!(error.is_unprocessable("must be unique"));
+    }
+
+    #[test]
+    fn the_autoscalers_errors_speak_with_their_own_words_too() {
+        let read = |body: &[u8]| ClientError::Api(ApiError::read(StatusCode::BAD_REQUEST, body));
+        let plain = read(br#"{"code":"Not-Found","message":"no such rule"}"#);
+        assert_eq!(plain.to_string(), "no such rule");
+        let places = read(br#"[{"context":"(root).threshold","description":"must be whole"}]"#);
+        assert_eq!(places.to_string(), "(root).threshold: must be whole");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //!
 //! A bearer token goes only to the hosts that the API's root document named.
 
-mod connector;
 mod discover;
 mod error;
 mod job;
@@ -24,7 +23,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use connector::Stream;
+pub(crate) use cfx_process::public_connector::Stream;
 pub(crate) use discover::{address, discover};
 pub(crate) use error::{ApiError, ClientError};
 pub(crate) use log_cache::{LogCursor, LogLine};

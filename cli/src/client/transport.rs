@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cfx_process::clock::Clock;
+use cfx_process::public_connector::{CONNECT_TIMEOUT, PublicConnector};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connector::Connector;
 use super::error::ClientError;
 use super::trust::Trust;
 use crate::output::Terminal;
@@ -52,7 +52,7 @@ pub(crate) struct Call {
 /// Sends requests; cloning it is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    client: Client<Connector, AnyBody>,
+    client: Client<PublicConnector, AnyBody>,
     clock: Clock,
     terminal: Arc<Terminal>,
 }
@@ -65,7 +65,7 @@ impl Transport {
     ) -> Result<Self, ClientError> {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(Connector::new(trust.config()?));
+            .build(PublicConnector::new(trust.config()?));
         Ok(Self {
             client,
             clock,
@@ -192,7 +192,7 @@ fn broken(url: &str, error: &hyper_util::client::legacy::Error) -> ClientError {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
     }) {
-        let seconds = super::connector::CONNECT_TIMEOUT.as_secs();
+        let seconds = CONNECT_TIMEOUT.as_secs();
         return ClientError::Deadline { address, seconds };
     }
     ClientError::Unreachable { address, detail }

@@ -1,7 +1,6 @@
 //! Which servers the CLI believes: those of the system's bundle, those of one given authority, or
 //! (asked for by the user, never by default) anyone.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use cfx_process::tls;
@@ -11,13 +10,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::ClientError;
-
-/// Where distributions keep the authorities that the system trusts.
-const SYSTEM_BUNDLES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
 
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +26,7 @@ impl Trust {
         tls::install_provider();
         let builder = ClientConfig::builder();
         let config = match self {
-            Self::System => builder.with_root_certificates(system_roots()),
+            Self::System => builder.with_root_certificates(tls::system_roots()),
             Self::Authority(pem) => builder.with_root_certificates(roots(pem)?),
             Self::Anyone => builder
                 .dangerous()
@@ -56,20 +48,6 @@ fn roots(pem: &str) -> Result<RootCertStore, ClientError> {
         return Err(unusable("it holds no certificate".to_owned()));
     }
     Ok(store)
-}
-
-/// Certificates that cannot be read are left out: a bundle may hold some that rustls refuses.
-fn system_roots() -> RootCertStore {
-    let mut store = RootCertStore::empty();
-    let bundle = SYSTEM_BUNDLES
-        .iter()
-        .map(Path::new)
-        .find(|path| path.exists());
-    let pem = bundle.and_then(|path| std::fs::read_to_string(path).ok());
-    if let Some(chain) = pem.and_then(|pem| tls::chain(&pem).ok()) {
-        store.add_parsable_certificates(chain);
-    }
-    store
 }
 
 /// Believes any certificate, but still checks that the peer holds its key.

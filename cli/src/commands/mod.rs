@@ -1,6 +1,7 @@
 //! What each verb does. One file a group; `run` is the list of them all.
 
 mod app;
+mod autoscale;
 mod completion;
 mod credentials;
 mod curl;
@@ -82,6 +83,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Outcome {
         Command::BindService(args) => service::bind(context, &args).await,
         Command::UnbindService(args) => service::unbind(context, &args).await,
         Command::DeleteService(args) => service::delete(context, &args).await,
+        Command::Autoscale(args) => Box::pin(autoscale::autoscale(context, &args.command)).await,
         Command::Store(args) => Box::pin(store::store(context, &args)).await,
         Command::Cells(args) => match &args.command {
             None => platform::cells(context, args.json).await,

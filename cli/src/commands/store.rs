@@ -7,7 +7,7 @@ use cfx_protocol::quantity::format_bytes;
 use cfx_store::backup::Summary;
 use serde_json::{Value, json};
 
-use crate::args::{BackupArgs, RestoreArgs, StoreArgs, StoreCommand};
+use crate::args::{BackupArgs, RestoreArgs, StoreArgs, StoreCommand, StoreRole};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::output::Fields;
@@ -25,7 +25,7 @@ async fn back_up(context: &Context, args: &BackupArgs) -> Outcome {
     let terminal = &context.terminal;
     let ids = IdSource::system();
     let progress = terminal.progress("Reading the store");
-    let made = platform::back_up(data, &args.file, &context.clock, &ids).await?;
+    let made = platform::back_up(data, args.role, &args.file, &context.clock, &ids).await?;
     drop(progress);
     if args.json {
         let mut line = shown(&made.summary);
@@ -39,6 +39,9 @@ async fn back_up(context: &Context, args: &BackupArgs) -> Outcome {
     add(&mut fields, &made.summary);
     terminal.fields(&fields);
     terminal.ok();
+    if args.role != StoreRole::Controller {
+        return Ok(());
+    }
     terminal.note(format!(
         "It holds state, not blobs (packages and droplets): copy {} beside it.",
         blobs(data)
@@ -50,8 +53,9 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Outcome {
     let terminal = &context.terminal;
     let ids = IdSource::system();
     let progress = terminal.progress("Restoring the store");
-    let restored =
-        platform::restore(&args.data, &args.file, args.replace, &context.clock, &ids).await?;
+    let (clock, replace) = (&context.clock, args.replace);
+    let restoring = platform::restore(&args.data, args.role, &args.file, replace, clock, &ids);
+    let restored = restoring.await?;
     drop(progress);
     if args.json {
         let mut line = shown(&restored.summary);
@@ -67,6 +71,9 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Outcome {
     add(&mut fields, &restored.summary);
     terminal.fields(&fields);
     terminal.ok();
+    if args.role != StoreRole::Controller {
+        return Ok(());
+    }
     terminal.note(format!(
         "A backup holds no blobs (packages and droplets): {} must hold those of that time.",
         blobs(&args.data)

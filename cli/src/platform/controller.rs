@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfx_cloud_controller::config::Config;
+use cfx_cloud_controller::config::{Autoscaler, Config};
 use cfx_cloud_controller::start::{Edges, Error, Running, start};
 use cfx_process::clock::Clock;
 use cfx_process::entropy::IdSource;
@@ -19,6 +19,7 @@ use super::error_text;
 use super::folder::DataFolder;
 use super::settings::Settings;
 use super::store;
+use crate::args::StoreRole;
 use crate::failure::{Failure, Outcome};
 
 /// Longest that the first report of a cell may take.
@@ -36,6 +37,7 @@ pub(super) async fn local(
     settings: &Settings,
     folder: &DataFolder,
     password: &str,
+    autoscaler: Autoscaler,
     clock: &Clock,
     ids: &IdSource,
     shutdown: &Shutdown,
@@ -51,6 +53,7 @@ pub(super) async fn local(
         admin_password: Some(password.to_owned()),
         http_port: Some(settings.http_port),
         https_port: Some(settings.https_port),
+        autoscaler: Some(autoscaler),
     };
     run(config, clock, ids, shutdown).await
 }
@@ -62,7 +65,8 @@ pub(super) async fn run(
     ids: &IdSource,
     shutdown: &Shutdown,
 ) -> Outcome<Controller> {
-    let store = store::open(&config.data_dir, clock, ids).await?;
+    let data = config.data_dir.parent().unwrap_or(&config.data_dir);
+    let store = store::open(data, StoreRole::Controller, clock, ids).await?;
     let authority = Authority::load_or_create(&config.data_dir.join("authority"), clock.now());
     let authority = Arc::new(authority.map_err(|error| {
         Failure::new(format!(

@@ -18,6 +18,8 @@ const IN_USE: &str =
     "stop that one with Ctrl-C, or start a second one beside it: --data DIR and other ports";
 /// Random bytes of a made password.
 const PASSWORD_BYTES: usize = 12;
+/// Random bytes of a secret that no person types.
+const SECRET_BYTES: usize = 24;
 
 /// A folder that this process owns until it ends.
 #[derive(Debug)]
@@ -83,6 +85,17 @@ impl DataFolder {
         };
         self.write(&path, &password)?;
         Ok(password)
+    }
+
+    /// A secret under a name: made once, kept for its owner's eyes only.
+    pub(crate) fn secret(&self, name: &str, ids: &IdSource) -> Outcome<String> {
+        let path = self.path(name);
+        if let Some(kept) = self.read(&path)? {
+            return Ok(kept);
+        }
+        let made = ids.secret(SECRET_BYTES);
+        self.write(&path, &made)?;
+        Ok(made)
     }
 
     /// A guid under a name: the same at each start.

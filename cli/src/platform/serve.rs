@@ -19,9 +19,10 @@ use serde::de::DeserializeOwned;
 use super::folder::DataFolder;
 use super::join::{self, Membership};
 use super::{
-    cell, controller, error_text, gate, install_log, interrupted, raise_file_limit, within,
+    autoscaler, cell, controller, error_text, gate, install_log, interrupted, raise_file_limit,
+    within,
 };
-use crate::args::{ServeArgs, ServeRole};
+use crate::args::{RuntimeFlag, ServeArgs, ServeRole};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
@@ -35,6 +36,10 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Outcome {
         ServeRole::Cell => {
             let file = load(&args.config)?;
             Box::pin(serve_cell(context, file, clock, ids)).await
+        }
+        ServeRole::Autoscaler => {
+            let file = load(&args.config)?;
+            Box::pin(serve_autoscaler(context, file, clock, ids)).await
         }
         ServeRole::Router => {
             let file = load(&args.config)?;
@@ -69,6 +74,35 @@ struct ControllerFile {
     http_port: Option<u16>,
     https_port: Option<u16>,
     admin_password: Option<String>,
+    autoscaler: Option<AutoscalerPart>,
+}
+
+/// What a controller knows of the platform's autoscaler.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AutoscalerPart {
+    /// Requests for its API are passed on to there.
+    address: SocketAddr,
+    /// The UAA client `autoscaler` is made with the secret in here.
+    secret_file: PathBuf,
+}
+
+/// An autoscaler's file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AutoscalerFile {
+    data: PathBuf,
+    /// URL of the platform's public API.
+    api: String,
+    /// PEM of whom to trust there; without it the system's authorities.
+    authority: Option<PathBuf>,
+    /// Its UAA client.
+    client: Option<String>,
+    secret_file: PathBuf,
+    /// Its own API; the controller passes requests on to there.
+    listen: SocketAddr,
+    /// `/healthz` and `/metrics`.
+    admin: Option<SocketAddr>,
 }
 
 /// PEM files.
@@ -93,6 +127,9 @@ struct CellFile {
     /// TCP ports of this machine that instances may reach.
     #[serde(default)]
     gateway_ports: Vec<u16>,
+    /// What its instances run on.
+    #[serde(default)]
+    runtime: RuntimeFlag,
     /// Offer the stack made of this machine's own folders.
     #[serde(default = "yes")]
     host_stack: bool,
@@ -148,6 +185,7 @@ async fn serve_controller(
         admin_password: Some(password),
         http_port: file.http_port,
         https_port: file.https_port,
+        autoscaler: file.autoscaler.map(reached).transpose()?,
     };
     let stop = Shutdown::new();
     let controller = controller::run(config, clock, ids, &stop).await?;
@@ -173,6 +211,55 @@ async fn serve_controller(
     }
 }
 
+fn reached(part: AutoscalerPart) -> Outcome<cfx_cloud_controller::config::Autoscaler> {
+    Ok(cfx_cloud_controller::config::Autoscaler {
+        address: part.address,
+        client_secret: secret(&part.secret_file)?,
+    })
+}
+
+async fn serve_autoscaler(
+    context: &Context,
+    file: AutoscalerFile,
+    clock: &Clock,
+    ids: &IdSource,
+) -> Outcome {
+    let folder = DataFolder::take(&file.data, &format!("autoscaler of {}", file.api))?;
+    install_log(context, &folder, false)?;
+    let authority = file.authority.as_deref().map(read).transpose()?;
+    let mut config = cfx_autoscaler::Config::new(file.listen);
+    config.admin_listen = file.admin;
+    let client = file.client.unwrap_or_else(|| autoscaler::CLIENT.to_owned());
+    let place = autoscaler::Place {
+        data: &file.data,
+        config,
+        api: &file.api,
+        authority: authority.as_deref(),
+        credentials: cfx_autoscaler::Credentials {
+            client,
+            secret: secret(&file.secret_file)?,
+        },
+    };
+    let stop = Shutdown::new();
+    let running = autoscaler::run(place, clock, ids, &stop).await?;
+    context.terminal.say(format!(
+        "autoscaler of {}: API at {}",
+        file.api,
+        running.addresses().api
+    ));
+    let by_itself = tokio::select! {
+        () = interrupted() => false,
+        () = running.ending() => true,
+    };
+    stop.request();
+    within("autoscaler", autoscaler::stopped(running)).await;
+    if by_itself {
+        Err(ended("autoscaler"))
+    } else {
+        Ok(())
+    }
+}
+
 async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSource) -> Outcome {
     let folder = DataFolder::take(&file.cell.data, &format!("cell {}", file.cell.name))?;
     install_log(context, &folder, false)?;
@@ -185,6 +272,7 @@ async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSo
     })?;
     let plan = cell::Plan {
         config,
+        runtime: file.runtime.into(),
         domains: file.domains,
         gateway_ports: file.gateway_ports,
         answer: file.router,
@@ -266,6 +354,20 @@ fn read(path: &Path) -> Outcome<String> {
         Failure::new(format!("cannot read {}: {error}", path.display()))
             .next("name PEM files that cfx may read")
     })
+}
+
+/// The first line of a file that only its owner should read.
+fn secret(path: &Path) -> Outcome<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!("cannot read {}: {error}", path.display()))
+            .next("name a file with one secret: `head -c 24 /dev/urandom | base64 > FILE`")
+    })?;
+    let secret = text.lines().next().unwrap_or_default().trim().to_owned();
+    if secret.is_empty() {
+        return Err(Failure::new(format!("{} holds no secret", path.display()))
+            .next("its first line is the secret: `head -c 24 /dev/urandom | base64 > FILE`"));
+    }
+    Ok(secret)
 }
 
 fn presented(files: &CertificateFiles) -> Outcome<Arc<Certificates>> {

@@ -1,4 +1,5 @@
-//! The store of a controller on disk: how it is opened, and what a backup takes from it or puts back.
+//! The stores of a platform on disk, one of each role that keeps one: how they are opened, and what a
+//! backup takes from one or puts back.
 //!
 //! A store is never overwritten: what a restore replaces is moved aside, whole.
 
@@ -15,10 +16,10 @@ use cfx_store::store::{Store, StoreError};
 
 use super::error_text;
 use super::folder::DataFolder;
+use crate::args::StoreRole;
 use crate::failure::{Failure, Outcome};
 
-/// The controller's part of a data folder, and its store in there.
-const CONTROLLER: &str = "controller";
+/// The store in a role's part of a data folder.
 const STORE: &str = "store";
 /// Names tried for what a restore moves aside.
 const ASIDE_MAX: u32 = 1_000;
@@ -42,9 +43,14 @@ pub(crate) struct Restored {
     pub(crate) aside: Option<PathBuf>,
 }
 
-/// Open the store of the controller whose folder is `controller`; makes one where there is none.
-pub(super) async fn open(controller: &Path, clock: &Clock, ids: &IdSource) -> Outcome<SledStore> {
-    let options = options(controller, clock, ids);
+/// Open the store of a role in the data folder `data`; makes one where there is none.
+pub(super) async fn open(
+    data: &Path,
+    role: StoreRole,
+    clock: &Clock,
+    ids: &IdSource,
+) -> Outcome<SledStore> {
+    let options = options(data, role, clock, ids);
     SledStore::open(options).await.map_err(|error| {
         let next = match &error {
             StoreError::Damaged {
@@ -64,17 +70,18 @@ pub(super) async fn open(controller: &Path, clock: &Clock, ids: &IdSource) -> Ou
     })
 }
 
-/// Write all that the store of the data folder `data` holds to a new file.
+/// Write all that a store of the data folder `data` holds to a new file.
 pub(crate) async fn back_up(
     data: &Path,
+    role: StoreRole,
     file: &Path,
     clock: &Clock,
     ids: &IdSource,
 ) -> Outcome<Made> {
-    let controller = data.join(CONTROLLER);
-    if is_empty(&controller.join(STORE)) {
+    let place = data.join(role.folder());
+    if is_empty(&place.join(STORE)) {
         return Err(
-            Failure::new(format!("there is no store in {}", data.display()))
+            Failure::new(format!("there is no store in {}", place.display()))
                 .next("name the data folder of a platform: --data DIR"),
         );
     }
@@ -83,7 +90,7 @@ pub(crate) async fn back_up(
             .next("name a file that does not exist yet"));
     }
     let _folder = DataFolder::take_stopped(data, "cfx store backup", IN_USE)?;
-    let store = open(&controller, clock, ids).await?;
+    let store = open(data, role, clock, ids).await?;
     let mut bytes = Vec::new();
     let exported = backup::export(&store, &mut bytes).await;
     let closed = store.close().await;
@@ -97,9 +104,10 @@ pub(crate) async fn back_up(
     })
 }
 
-/// Make the store of the data folder `data` from a backup.
+/// Make a store of the data folder `data` from a backup.
 pub(crate) async fn restore(
     data: &Path,
+    role: StoreRole,
     file: &Path,
     replace: bool,
     clock: &Clock,
@@ -107,16 +115,16 @@ pub(crate) async fn restore(
 ) -> Outcome<Restored> {
     verify(file)?;
     let _folder = DataFolder::take_stopped(data, "cfx store restore", IN_USE)?;
-    let controller = data.join(CONTROLLER);
-    let store = controller.join(STORE);
+    let place = data.join(role.folder());
+    let store = place.join(STORE);
     if !is_empty(&store) && !replace {
         return Err(
             Failure::new(format!("{} holds a store already", store.display()))
                 .next("--replace moves it aside and puts the backup in its place"),
         );
     }
-    durable_file::create_private_folder(&controller).map_err(|error| {
-        Failure::new(format!("cannot use {}: {error}", controller.display()))
+    durable_file::create_private_folder(&place).map_err(|error| {
+        Failure::new(format!("cannot use {}: {error}", place.display()))
             .next("check who owns the data folder, and that the disk has room")
     })?;
     let aside = if is_empty(&store) {
@@ -125,7 +133,7 @@ pub(crate) async fn restore(
         Some(move_aside(&store)?)
     };
     let input = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
-    let options = options(&controller, clock, ids);
+    let options = options(data, role, clock, ids);
     match backup::restore(input, &options).await {
         Ok(summary) => Ok(Restored {
             summary,
@@ -136,20 +144,21 @@ pub(crate) async fn restore(
     }
 }
 
-fn options(controller: &Path, clock: &Clock, ids: &IdSource) -> SledOptions {
+fn options(data: &Path, role: StoreRole, clock: &Clock, ids: &IdSource) -> SledOptions {
     let elapsed = clock.clone();
     let clock = Monotonic::new(move || elapsed.monotonic());
-    let command = restore_command(controller.parent().unwrap_or(controller));
-    SledOptions::new(controller.join(STORE), ids.guid(), clock, command)
+    let store = data.join(role.folder()).join(STORE);
+    SledOptions::new(store, ids.guid(), clock, restore_command(data, role))
 }
 
 /// What an operator types when the store is damaged.
-fn restore_command(data: &Path) -> String {
-    let path = data.display().to_string();
-    format!(
-        "cfx store restore FILE --data {} --replace",
-        shell_word(&path)
-    )
+fn restore_command(data: &Path, role: StoreRole) -> String {
+    let path = shell_word(&data.display().to_string());
+    let of_role = match role {
+        StoreRole::Controller => String::new(),
+        other => format!(" --role {}", other.folder()),
+    };
+    format!("cfx store restore FILE --data {path}{of_role} --replace")
 }
 
 /// Text that a shell takes as one word.
@@ -227,6 +236,8 @@ fn not_restored(store: &Path, aside: Option<&Path>, error: &BackupError) -> Fail
 mod tests {
     use super::*;
 
+    const CONTROLLER: StoreRole = StoreRole::Controller;
+
     #[test]
     fn a_path_is_one_word_for_a_shell() {
         for (path, command) in [
@@ -236,7 +247,7 @@ mod tests {
                 "cfx store restore FILE --data '/my data/it'\\''s' --replace",
             ),
         ] {
-            assert_eq!(restore_command(Path::new(path)), command);
+            assert_eq!(restore_command(Path::new(path), CONTROLLER), command);
         }
     }
 
@@ -259,13 +270,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (data, file) = (folder.path().join("data"), folder.path().join("backup"));
         let (clock, ids) = (Clock::system(), IdSource::seeded(1));
-        let none = back_up(&data, &file, &clock, &ids).await;
+        let none = back_up(&data, CONTROLLER, &file, &clock, &ids).await;
         assert!(none.expect_err("none").message().contains("no store"));
-        let store = open(&data.join(CONTROLLER), &clock, &ids).await;
+        let store = open(&data, CONTROLLER, &clock, &ids).await;
         store.expect("made").close().await.expect("closed");
 
         let running = DataFolder::take(&data, "API at http://h:1").expect("free");
-        let refused = back_up(&data, &file, &clock, &ids).await;
+        let refused = back_up(&data, CONTROLLER, &file, &clock, &ids).await;
         let failure = refused.expect_err("in use");
         assert!(
             failure.message().contains("API at http://h:1"),
@@ -275,30 +286,34 @@ mod tests {
         assert!(!file.exists());
         drop(running);
 
-        let made = back_up(&data, &file, &clock, &ids).await.expect("made");
+        let made = back_up(&data, CONTROLLER, &file, &clock, &ids)
+            .await
+            .expect("made");
         assert!(
-            back_up(&data, &file, &clock, &ids).await.is_err(),
+            back_up(&data, CONTROLLER, &file, &clock, &ids)
+                .await
+                .is_err(),
             "never overwritten"
         );
-        let held = restore(&data, &file, false, &clock, &ids).await;
+        let held = restore(&data, CONTROLLER, &file, false, &clock, &ids).await;
         assert!(
             held.expect_err("held")
                 .next_step()
                 .expect("a step")
                 .contains("--replace")
         );
-        let again = restore(&data, &file, true, &clock, &ids)
+        let again = restore(&data, CONTROLLER, &file, true, &clock, &ids)
             .await
             .expect("restored");
         assert_eq!(again.summary, made.summary);
         assert!(again.aside.expect("moved").join("data").exists());
+        let of_others = restore_command(&data, StoreRole::Autoscaler);
+        assert!(of_others.contains("--role autoscaler --replace"));
         let other = folder.path().join("other");
-        let moved = restore(&other, &file, false, &clock, &ids)
+        let moved = restore(&other, CONTROLLER, &file, false, &clock, &ids)
             .await
             .expect("restored");
         assert_eq!((moved.summary, moved.aside), (made.summary, None));
-        open(&other.join(CONTROLLER), &clock, &ids)
-            .await
-            .expect("sound");
+        open(&other, CONTROLLER, &clock, &ids).await.expect("sound");
     }
 }

@@ -14,6 +14,7 @@
 )]
 #![allow(clippy::disallowed_macros, reason = "this is a test runner: it prints")]
 
+mod autoscale;
 mod bad_input;
 mod curl;
 mod harness;
@@ -25,6 +26,7 @@ mod processes;
 mod rehearsal;
 mod roles;
 mod sample;
+mod sandbox;
 mod stack;
 mod stock_cf;
 mod store;
@@ -104,6 +106,15 @@ const SHARED: &[(&str, Shared)] = &[
         sample::with_its_inventory,
     ),
     (
+        "an_app_grows_by_its_rule_under_load_and_shrinks_after_it",
+        autoscale::grows_and_shrinks_under_load,
+    ),
+    (
+        "an_autoscaler_runs_as_a_process_of_its_own",
+        autoscale::served_alone,
+    ),
+    ("the_stock_autoscaler_plugin_works", autoscale::stock_plugin),
+    (
         "a_rehearsed_sale_is_held_to_what_it_promised_and_reported",
         rehearsal::of_the_sample,
     ),
@@ -134,6 +145,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "an_app_is_staged_and_runs_in_a_stack_that_a_cell_brings",
         stack::brought_by_a_cell,
+    ),
+    (
+        "apps_run_in_sandboxes_where_there_is_no_engine",
+        sandbox::without_an_engine,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use cfx_protocol::id::CellGuid;
-
 use crate::plan::Mode;
-use crate::snapshot::{Liveness, Snapshot};
+use crate::snapshot::Liveness;
 
 /// Fewer silent cells than this never brake: small platforms must heal.
 pub const SILENT_CELLS_MIN: usize = 3;
@@ -16,11 +14,19 @@ pub const SILENT_SHARE: usize = 5;
 pub const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// Stateless on purpose: cells that fell silent together stay a crowd until they return or are
-/// removed, so the brake neither flickers nor has to be remembered.
+/// removed, so the brake neither flickers nor has to be remembered. `heard` tells when each cell
+/// was heard last, those included that only intents name.
 #[must_use]
-pub fn mode(snapshot: &Snapshot, now: Duration) -> Mode {
-    let silent = largest_crowd(&fallen_silent(snapshot, now));
-    let of = all_cells(snapshot).len();
+pub fn mode(heard: impl IntoIterator<Item = Duration>, now: Duration) -> Mode {
+    let (mut of, mut lost) = (0, Vec::new());
+    for moment in heard {
+        of += 1;
+        if Liveness::after(now.saturating_sub(moment)) == Liveness::Lost {
+            lost.push(moment);
+        }
+    }
+    lost.sort_unstable();
+    let silent = largest_crowd(&lost);
     if silent >= SILENT_CELLS_MIN && silent * SILENT_SHARE > of {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         return Mode::Static {
@@ -29,25 +35,6 @@ pub fn mode(snapshot: &Snapshot, now: Duration) -> Mode {
         };
     }
     Mode::Normal
-}
-
-/// When each lost cell was heard last, in order.
-fn fallen_silent(snapshot: &Snapshot, now: Duration) -> Vec<Duration> {
-    let silences = all_cells(snapshot)
-        .into_iter()
-        .map(|cell| snapshot.silence(cell, now));
-    let mut heard: Vec<_> = silences
-        .filter(|silence| Liveness::after(*silence) == Liveness::Lost)
-        .map(|silence| now.saturating_sub(silence))
-        .collect();
-    heard.sort_unstable();
-    heard
-}
-
-/// Cells that registered, and cells that only intents still name.
-fn all_cells(snapshot: &Snapshot) -> std::collections::BTreeSet<CellGuid> {
-    let named = snapshot.intents().map(|(_, intent)| intent.cell);
-    snapshot.cells.keys().copied().chain(named).collect()
 }
 
 /// The most moments of a sorted list that lie within `AT_ONCE`.

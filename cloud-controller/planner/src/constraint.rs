@@ -4,7 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::snapshot::{Cell, Liveness, Root, Shape};
+use cfx_protocol::cell::Capacity;
+
+use crate::snapshot::{Cell, Liveness, Root, Shape, Size};
 
 /// In the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,12 +49,34 @@ pub struct RuledOut {
     pub detail: String,
 }
 
-/// What is left of a cell.
+/// Room on a cell: what is left of it, or what is in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Free {
     pub memory_mb: u64,
     pub disk_mb: u64,
     pub slots: u32,
+}
+
+impl Free {
+    /// All that a cell has.
+    #[must_use]
+    pub fn whole(capacity: &Capacity) -> Self {
+        Self {
+            memory_mb: capacity.memory_mb,
+            disk_mb: capacity.disk_mb,
+            slots: capacity.slots,
+        }
+    }
+
+    /// What one instance takes.
+    #[must_use]
+    pub fn of_one(size: Size) -> Self {
+        Self {
+            memory_mb: u64::from(size.memory_mb),
+            disk_mb: u64::from(size.disk_mb),
+            slots: 1,
+        }
+    }
 }
 
 /// The first constraint that keeps `shape` off a cell; none: it fits.
@@ -63,31 +87,51 @@ pub fn ruled_out_by(
     free: Free,
     shape: &Shape,
 ) -> Option<Constraint> {
-    match liveness {
-        Liveness::Lost => return Some(Constraint::Lost),
-        Liveness::Suspect => return Some(Constraint::Suspect),
-        Liveness::Alive => {}
-    }
-    let (memory, disk) = (
-        u64::from(shape.size.memory_mb),
-        u64::from(shape.size.disk_mb),
-    );
-    let failed = [
+    shut_by(cell, liveness)
+        .or_else(|| unfit_by(cell, shape))
+        .or_else(|| full_by(free, shape.size))
+}
+
+/// Why a cell takes nothing at all at the moment.
+#[must_use]
+pub fn shut_by(cell: &Cell, liveness: Liveness) -> Option<Constraint> {
+    first([
+        (liveness == Liveness::Lost, Constraint::Lost),
+        (liveness == Liveness::Suspect, Constraint::Suspect),
         (!cell.healthy, Constraint::Unhealthy),
         (cell.draining, Constraint::Draining),
+    ])
+}
+
+/// What a cell does not offer, however empty it is.
+#[must_use]
+pub fn unfit_by(cell: &Cell, shape: &Shape) -> Option<Constraint> {
+    first([
         (lacks_stack(cell, &shape.root), Constraint::Stack),
         (shape.root == Root::Image && !cell.images, Constraint::Image),
         (
             !tags_agree(cell, shape.isolation.as_deref()),
             Constraint::Tag,
         ),
-        (memory > free.memory_mb, Constraint::Memory),
-        (disk > free.disk_mb, Constraint::Disk),
+    ])
+}
+
+/// What there is too little of.
+#[must_use]
+pub fn full_by(free: Free, size: Size) -> Option<Constraint> {
+    first([
+        (
+            u64::from(size.memory_mb) > free.memory_mb,
+            Constraint::Memory,
+        ),
+        (u64::from(size.disk_mb) > free.disk_mb, Constraint::Disk),
         (free.slots == 0, Constraint::Slots),
-    ];
-    failed
-        .into_iter()
-        .find_map(|(failed, constraint)| failed.then_some(constraint))
+    ])
+}
+
+fn first<const N: usize>(failed: [(bool, Constraint); N]) -> Option<Constraint> {
+    let mut failed = failed.into_iter();
+    failed.find_map(|(failed, constraint)| failed.then_some(constraint))
 }
 
 fn lacks_stack(cell: &Cell, root: &Root) -> bool {

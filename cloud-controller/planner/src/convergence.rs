@@ -10,13 +10,14 @@
 //! - instances of an older version end as the rollout says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cfx_protocol::id::{AppGuid, CellGuid, OrgGuid};
 
 use crate::plan::{Action, Cause, EndReason, Ending, Mode};
 use crate::rollout::{Budget, retire};
-use crate::snapshot::{Intent, Liveness, Phase, Process, Seen, Shape, Snapshot, Work};
+use crate::snapshot::{Cell, Intent, Liveness, Phase, Process, Seen, Shape, Snapshot, Work};
 use crate::task;
 
 /// Time that requests in flight have once routers have let go of an instance.
@@ -32,17 +33,17 @@ pub struct Wishes<'a> {
     pub endings: Vec<Action>,
 }
 
-/// An instance in search of a cell.
+/// Instances of one work in search of cells.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub work: Work,
     pub app: AppGuid,
     pub org: OrgGuid,
-    pub index: u32,
     pub version: u64,
     pub shape: &'a Shape,
-    pub cause: Cause,
-    /// Nothing else of its process runs.
+    /// By index.
+    pub instances: Vec<(u32, Cause)>,
+    /// Nothing of its process runs: one of them comes before all that is not.
     pub first: bool,
 }
 
@@ -50,7 +51,8 @@ pub struct Request<'a> {
 #[must_use]
 pub fn wishes(snapshot: &Snapshot, now: Duration, mode: Mode) -> Wishes<'_> {
     let view = View {
-        snapshot,
+        cells: &snapshot.cells,
+        listening_since: snapshot.listening_since,
         now,
         mode,
     };
@@ -64,17 +66,26 @@ pub fn wishes(snapshot: &Snapshot, now: Duration, mode: Mode) -> Wishes<'_> {
     wishes
 }
 
-/// The snapshot as one pass sees it.
+/// The cells as one pass sees them.
 #[derive(Debug)]
 pub(crate) struct View<'a> {
-    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) cells: &'a BTreeMap<CellGuid, Cell>,
+    pub(crate) listening_since: Duration,
     pub(crate) now: Duration,
     pub(crate) mode: Mode,
 }
 
 impl View<'_> {
     pub(crate) fn silence(&self, cell: CellGuid) -> Duration {
-        self.snapshot.silence(cell, self.now)
+        let cell = self.cells.get(&cell);
+        let heard = cell.map_or(self.listening_since, |cell| cell.heard);
+        self.now.saturating_sub(heard)
+    }
+
+    /// A cell's name, or its guid when it never told one.
+    pub(crate) fn cell_name(&self, guid: CellGuid) -> Arc<str> {
+        let cell = self.cells.get(&guid);
+        cell.map_or_else(|| guid.to_string().into(), |cell| cell.name.clone())
     }
 
     pub(crate) fn is_lost(&self, cell: CellGuid) -> bool {
@@ -82,17 +93,17 @@ impl View<'_> {
     }
 
     fn is_draining(&self, cell: CellGuid) -> bool {
-        let cell = self.snapshot.cells.get(&cell);
+        let cell = self.cells.get(&cell);
         cell.is_some_and(|cell| cell.draining)
     }
 
     /// May an instance stay where it is?
-    fn stays(&self, intent: &Intent) -> bool {
+    pub(crate) fn stays(&self, intent: &Intent) -> bool {
         !self.is_lost(intent.cell) && !self.is_draining(intent.cell)
     }
 }
 
-fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) {
+pub(crate) fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) {
     let work = Work::Process(process.guid);
     let mut by_index: BTreeMap<u32, Vec<&Intent>> = BTreeMap::new();
     for intent in &process.intents {
@@ -111,6 +122,7 @@ fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) 
     let running = process.intents.iter().any(|i| i.runs() && view.stays(i));
     let mut first = !running;
     let mut budget = Budget::of(process);
+    let mut missing = Vec::new();
     for index in 0..process.instances {
         let intents = by_index.remove(&index).unwrap_or_default();
         let (current, old): (Vec<_>, Vec<_>) = intents
@@ -120,7 +132,7 @@ fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) 
             && budget.allows(&cause)
             && brake_allows(process, &cause, first, view)
         {
-            wishes.requests.push(request(process, index, cause, first));
+            missing.push((index, cause));
             first = false;
         }
         let stays = |intent: &&Intent| view.stays(intent);
@@ -131,6 +143,9 @@ fn converge<'a>(process: &'a Process, view: &View<'_>, wishes: &mut Wishes<'a>) 
             end_spares(work, &old, view, wishes);
         }
         wishes.endings.extend(retired);
+    }
+    if !missing.is_empty() {
+        wishes.requests.push(request(process, missing, !running));
     }
 }
 
@@ -166,7 +181,7 @@ fn end_spares(work: Work, intents: &[&Intent], view: &View<'_>, wishes: &mut Wis
 
 /// Why an index has nothing that stays.
 fn cause(current: &[&Intent], old: &[&Intent], view: &View<'_>) -> Cause {
-    let name = |intent: &Intent| view.snapshot.cell_name(intent.cell);
+    let name = |intent: &Intent| view.cell_name(intent.cell);
     if let Some(lost) = current.iter().find(|intent| view.is_lost(intent.cell)) {
         return Cause::CellLost(name(lost));
     }
@@ -188,15 +203,14 @@ fn brake_allows(process: &Process, cause: &Cause, first: bool, view: &View<'_>) 
     first && !process.intents.iter().any(serves)
 }
 
-fn request(process: &Process, index: u32, cause: Cause, first: bool) -> Request<'_> {
+fn request(process: &Process, instances: Vec<(u32, Cause)>, first: bool) -> Request<'_> {
     Request {
         work: Work::Process(process.guid),
         app: process.app,
         org: process.org,
-        index,
         version: process.version,
         shape: &process.shape,
-        cause,
+        instances,
         first,
     }
 }

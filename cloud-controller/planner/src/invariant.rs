@@ -9,7 +9,7 @@ use cfx_protocol::id::{AssignmentGuid, CellGuid};
 use crate::constraint::{Free, ruled_out_by};
 use crate::plan::{Action, EndReason, Ending, Placement, Plan};
 use crate::snapshot::{
-    Intent, Liveness, Phase, Process, Rollout, Seen, Shape, Size, Snapshot, Work,
+    Intent, Liveness, Phase, Process, Rollout, RunOnce, Seen, Shape, Size, Snapshot, Work,
 };
 
 /// A plan that must not be carried out.
@@ -60,8 +60,8 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, now: Duration) -> Result<(), Viol
     for action in &plan.actions {
         match action {
             Action::Place(placement) => {
-                check_wanted(snapshot, placement, now)?;
-                check_room(snapshot, placement, now, &mut free)?;
+                check_wanted(snapshot, &world, placement, now)?;
+                check_room(snapshot, &world, placement, now, &mut free)?;
                 let (work, index) = (placement.work, placement.index);
                 if !placed.insert((work, index)) {
                     return Err(Violation::Duplicate { work, index });
@@ -80,12 +80,15 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, now: Duration) -> Result<(), Viol
             Action::Abandon { .. } => {}
         }
     }
-    check_routable(snapshot, &world, plan)
+    check_routable(&world, plan)
 }
 
-/// Intents by assignment, with the work they belong to.
+/// The snapshot, so that everything is found by its guid.
 struct World<'a> {
+    /// With the work they belong to.
     intents: BTreeMap<AssignmentGuid, (Work, &'a Intent)>,
+    processes: BTreeMap<Work, &'a Process>,
+    runs: BTreeMap<Work, &'a RunOnce>,
 }
 
 impl<'a> World<'a> {
@@ -102,7 +105,18 @@ impl<'a> World<'a> {
             .chain(of_runs)
             .map(|(work, intent)| (intent.assignment, (work, intent)))
             .collect();
-        Self { intents }
+        let processes = snapshot.processes.iter();
+        let runs = snapshot.runs.iter();
+        Self {
+            intents,
+            processes: processes.map(|it| (Work::Process(it.guid), it)).collect(),
+            runs: runs.map(|it| (it.work, it)).collect(),
+        }
+    }
+
+    fn shape(&self, work: Work) -> Option<&Shape> {
+        let process = self.processes.get(&work).map(|it| &it.shape);
+        process.or_else(|| self.runs.get(&work).map(|it| &it.shape))
     }
 
     /// What each cell has left; none where it is overcommitted already.
@@ -152,6 +166,7 @@ fn take(free: &mut Free, size: Size) {
 
 fn check_room(
     snapshot: &Snapshot,
+    world: &World<'_>,
     placement: &Placement,
     now: Duration,
     free: &mut BTreeMap<CellGuid, Free>,
@@ -161,7 +176,7 @@ fn check_room(
         return Err(Violation::UnknownCell { cell });
     };
     let work = placement.work;
-    let shape = shape_of(snapshot, work).ok_or(Violation::UnknownWork { work })?;
+    let shape = world.shape(work).ok_or(Violation::UnknownWork { work })?;
     let liveness = Liveness::after(snapshot.silence(cell, now));
     if let Some(constraint) = ruled_out_by(target, liveness, *left, shape) {
         let constraint = constraint.as_str();
@@ -171,30 +186,15 @@ fn check_room(
     Ok(())
 }
 
-fn shape_of(snapshot: &Snapshot, work: Work) -> Option<&Shape> {
-    let process = snapshot
-        .processes
-        .iter()
-        .find(|process| Work::Process(process.guid) == work);
-    let run = snapshot.runs.iter().find(|run| run.work == work);
-    match process {
-        Some(process) => Some(&process.shape),
-        None => run.map(|run| &run.shape),
-    }
-}
-
 fn check_wanted(
     snapshot: &Snapshot,
+    world: &World<'_>,
     placement: &Placement,
     now: Duration,
 ) -> Result<(), Violation> {
     let (work, index) = (placement.work, placement.index);
-    let process = snapshot
-        .processes
-        .iter()
-        .find(|process| Work::Process(process.guid) == work);
-    let Some(process) = process else {
-        let run = snapshot.runs.iter().find(|run| run.work == work);
+    let Some(process) = world.processes.get(&work) else {
+        let run = world.runs.get(&work);
         let wanted = run.is_some_and(|run| run.wanted && run.intent.is_none());
         return wanted
             .then_some(())
@@ -225,10 +225,9 @@ fn check_wanted(
 
 /// I4: an instance that serves is taken out only when somebody asked for less or for a restart,
 /// or when another of its index serves and stays.
-fn check_routable(snapshot: &Snapshot, world: &World<'_>, plan: &Plan) -> Result<(), Violation> {
+fn check_routable(world: &World<'_>, plan: &Plan) -> Result<(), Violation> {
     let rolling = |work: Work| {
-        let of = |process: &&Process| Work::Process(process.guid) == work;
-        let process = snapshot.processes.iter().find(of);
+        let process = world.processes.get(&work);
         process.is_some_and(|process| process.rollout != Rollout::Replace)
     };
     let leaving: BTreeMap<_, _> = plan
@@ -239,6 +238,10 @@ fn check_routable(snapshot: &Snapshot, world: &World<'_>, plan: &Plan) -> Result
             _ => None,
         })
         .collect();
+    let serving = world.intents.values().filter(|(_, intent)| {
+        intent.runs() && intent.is_routable() && !leaving.contains_key(&intent.assignment)
+    });
+    let serving: BTreeSet<_> = serving.map(|(work, it)| (*work, it.index)).collect();
     for (assignment, reason) in &leaving {
         let Some((work, intent)) = world.intents.get(assignment) else {
             continue;
@@ -251,14 +254,7 @@ fn check_routable(snapshot: &Snapshot, world: &World<'_>, plan: &Plan) -> Result
         if !intent.is_routable() || !nobody_asked {
             continue;
         }
-        let serves = world.intents.values().any(|(other_work, other)| {
-            other_work == work
-                && other.index == intent.index
-                && other.runs()
-                && other.is_routable()
-                && !leaving.contains_key(&other.assignment)
-        });
-        if !serves {
+        if !serving.contains(&(*work, intent.index)) {
             let assignment = *assignment;
             return Err(Violation::CostsRoutable { assignment });
         }

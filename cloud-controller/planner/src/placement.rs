@@ -1,243 +1,208 @@
-//! Chooses a cell for each request.
+//! Chooses a cell for each wished instance.
 //!
 //! The order decides who gets scarce room: first one instance of every process that has none,
 //! then works that run once, then the rest; larger ones first, because they fit in fewer places;
 //! and organisations take turns, so that nobody's thousand keep another's one waiting (I14).
+//!
+//! Which cell is best is said by `score::Cost`; `choose` finds it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cfx_protocol::id::{AppGuid, AssignmentGuid, CellGuid, OrgGuid};
-use uuid::Uuid;
+use cfx_protocol::id::{AssignmentGuid, OrgGuid};
 
-use crate::constraint::{Free, Histogram, RuledOut, ruled_out_by};
+use crate::choose::Seeker;
+use crate::constraint::RuledOut;
 use crate::convergence::Request;
-use crate::plan::{Choice, Placement, Unplaced};
-use crate::score::{Cost, FULL, LOAD_STEP, load_after, tie};
-use crate::snapshot::{Cell, Intent, Liveness, Seen, Shape, Size, Snapshot, Work};
+use crate::ledger::Ledger;
+use crate::plan::{Action, Choice, Placement, Unplaced};
+use crate::pool::Number;
+use crate::snapshot::{Shape, Work};
 
-/// What is reserved where: every intent holds its size until its cell reports it gone, and each
-/// placement of this pass is entered at once, so that capacity is never given twice (I7).
-#[derive(Debug)]
-pub struct Ledger<'a> {
-    seats: BTreeMap<CellGuid, Seat<'a>>,
-    /// Instances of each app, by cell and by zone; only where there are any.
-    on_cell: BTreeMap<(AppGuid, CellGuid), u32>,
-    in_zone: BTreeMap<(AppGuid, &'a str), u32>,
-}
+/// Debug builds check each choice against the specification in worlds of up to so many cells.
+const CHECKED_CELLS_MAX: u32 = 32;
 
-#[derive(Debug)]
-struct Seat<'a> {
-    cell: &'a Cell,
-    liveness: Liveness,
-    free: Free,
-    starting: u32,
-}
-
-impl<'a> Ledger<'a> {
-    #[must_use]
-    pub fn of(snapshot: &'a Snapshot, now: Duration) -> Self {
-        let seat = |(guid, cell): (&CellGuid, &'a Cell)| {
-            let seat = Seat {
-                cell,
-                liveness: Liveness::after(snapshot.silence(*guid, now)),
-                free: Free {
-                    memory_mb: cell.capacity.memory_mb,
-                    disk_mb: cell.capacity.disk_mb,
-                    slots: cell.capacity.slots,
-                },
-                starting: 0,
-            };
-            (*guid, seat)
-        };
-        let mut ledger = Self {
-            seats: snapshot.cells.iter().map(seat).collect(),
-            on_cell: BTreeMap::new(),
-            in_zone: BTreeMap::new(),
-        };
-        for (app, intent) in snapshot.intents() {
-            ledger.enter_intent(app, intent);
-        }
-        ledger
-    }
-
-    fn enter_intent(&mut self, app: AppGuid, intent: &Intent) {
-        if intent.seen == Seen::Gone {
-            return;
-        }
-        let starting = intent.runs() && matches!(intent.seen, Seen::Unknown | Seen::Starting);
-        self.reserve(intent.cell, intent.size, starting);
-        if intent.runs() {
-            self.count(app, intent.cell);
-        }
-    }
-
-    fn reserve(&mut self, cell: CellGuid, size: Size, starting: bool) {
-        let Some(seat) = self.seats.get_mut(&cell) else {
-            return;
-        };
-        let free = &mut seat.free;
-        free.memory_mb = free.memory_mb.saturating_sub(u64::from(size.memory_mb));
-        free.disk_mb = free.disk_mb.saturating_sub(u64::from(size.disk_mb));
-        free.slots = free.slots.saturating_sub(1);
-        seat.starting += u32::from(starting);
-    }
-
-    fn count(&mut self, app: AppGuid, cell: CellGuid) {
-        *self.on_cell.entry((app, cell)).or_default() += 1;
-        if let Some(seat) = self.seats.get(&cell) {
-            *self.in_zone.entry((app, &seat.cell.zone)).or_default() += 1;
-        }
-    }
-
-    /// The cheapest cell that fits, or what ruled all of them out.
-    pub fn choose(
-        &self,
-        app: AppGuid,
-        shape: &Shape,
-    ) -> Result<(CellGuid, Choice), Arc<[RuledOut]>> {
-        let mut histogram = Histogram::default();
-        let mut fitting = 0;
-        let mut best: Option<(Cost, CellGuid)> = None;
-        for (guid, seat) in &self.seats {
-            if let Some(constraint) = ruled_out_by(seat.cell, seat.liveness, seat.free, shape) {
-                histogram.add(constraint, seat.free);
-                continue;
-            }
-            fitting += 1;
-            let candidate = (self.cost(*guid, seat, app, shape), *guid);
-            if best.as_ref().is_none_or(|best| candidate < *best) {
-                best = Some(candidate);
-            }
-        }
-        match best {
-            Some((cost, cell)) => Ok((cell, self.choice(cell, &cost, fitting))),
-            None => Err(histogram.finish(shape)),
-        }
-    }
-
-    fn cost(&self, guid: CellGuid, seat: &Seat<'_>, app: AppGuid, shape: &Shape) -> Cost {
-        let load = load_after(&seat.cell.capacity, seat.free, shape.size, seat.starting);
-        let droplet = shape.droplet.as_ref();
-        Cost {
-            in_zone: self
-                .in_zone
-                .get(&(app, &*seat.cell.zone))
-                .copied()
-                .unwrap_or(0),
-            on_cell: self.on_cell.get(&(app, guid)).copied().unwrap_or(0),
-            load_steps: load / LOAD_STEP,
-            droplet_missing: droplet.is_some_and(|it| !seat.cell.cached.contains(it)),
-            load,
-            tie: tie(guid, app),
-        }
-    }
-
-    fn choice(&self, cell: CellGuid, cost: &Cost, fitting: u32) -> Choice {
-        let seat = &self.seats[&cell];
-        Choice {
-            cell: seat.cell.name.clone(),
-            zone: seat.cell.zone.clone(),
-            in_zone: cost.in_zone,
-            on_cell: cost.on_cell,
-            load_percent: cost.load * 100 / FULL,
-            fitting,
-            cells: self.cells(),
-        }
-    }
-
-    fn cells(&self) -> u32 {
-        u32::try_from(self.seats.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Place what can be placed, in order.
+/// Place what can be placed, in order, and add it to the actions; answers what found no place. What
+/// is placed holds its room until the end of the pass; then it is taken back, for the ledger knows
+/// only of intents.
 #[must_use]
 pub fn place(
-    ledger: &mut Ledger<'_>,
-    requests: Vec<Request<'_>>,
+    ledger: &mut Ledger,
+    requests: &[Request<'_>],
     seed: u64,
-) -> (Vec<Placement>, Vec<Unplaced>) {
-    let (mut placements, mut unplaced) = (Vec::new(), Vec::new());
-    // Room only shrinks during a pass: what did not fit once is not tried again.
-    let mut hopeless: BTreeMap<&Shape, Arc<[RuledOut]>> = BTreeMap::new();
-    for request in in_order(requests) {
-        let tried = match hopeless.get(request.shape) {
-            Some(known) => Err(known.clone()),
-            None => ledger.choose(request.app, request.shape),
-        };
-        match tried {
-            Ok((cell, choice)) => {
-                ledger.reserve(cell, request.shape.size, true);
-                ledger.count(request.app, cell);
-                placements.push(Placement {
-                    work: request.work,
-                    index: request.index,
-                    version: request.version,
-                    cell,
-                    assignment: assignment(request.work, request.index, seed),
-                    size: request.shape.size,
-                    cause: request.cause,
-                    choice,
-                });
+    actions: &mut Vec<Action>,
+) -> Vec<Unplaced> {
+    let mut pass = Pass {
+        seekers: requests.iter().map(|_| None).collect(),
+        requests,
+        entered: Vec::new(),
+        hopeless: BTreeMap::new(),
+        ledger,
+    };
+    let mut unplaced = Vec::new();
+    let wished = requests.iter().map(|request| request.instances.len());
+    let wished = wished.sum();
+    actions.reserve(wished);
+    pass.entered.reserve(wished);
+    for (request, nth) in in_order(requests) {
+        let of = &requests[request];
+        let (index, cause) = &of.instances[nth];
+        match pass.seat(request) {
+            Ok((number, choice)) => actions.push(Action::Place(Placement {
+                work: of.work,
+                index: *index,
+                version: of.version,
+                cell: pass.ledger.seat(number).guid,
+                assignment: assignment(of.work, *index, seed),
+                size: of.shape.size,
+                cause: cause.clone(),
+                choice,
+            })),
+            Err(ruled_out) => unplaced.push(Unplaced {
+                work: of.work,
+                index: *index,
+                cells: pass.ledger.cells,
+                ruled_out,
+            }),
+        }
+    }
+    pass.take_back();
+    unplaced
+}
+
+struct Pass<'l, 'a> {
+    ledger: &'l mut Ledger,
+    requests: &'a [Request<'a>],
+    /// Of each request, since its first turn.
+    seekers: Vec<Option<Seeker<'a>>>,
+    entered: Vec<(usize, Number)>,
+    /// Room only shrinks during a pass: what did not fit once is not tried again.
+    hopeless: BTreeMap<&'a Shape, Arc<[RuledOut]>>,
+}
+
+impl Pass<'_, '_> {
+    /// A cell for one more instance of a request, or what ruled all of them out.
+    fn seat(&mut self, request: usize) -> Result<(Number, Choice), Arc<[RuledOut]>> {
+        let of = &self.requests[request];
+        if let Some(known) = self.hopeless.get(of.shape) {
+            return Err(known.clone());
+        }
+        let seeker =
+            self.seekers[request].get_or_insert_with(|| self.ledger.seek(of.app, of.shape));
+        let found = self.ledger.choose(seeker);
+        debug_assert!(
+            self.ledger.cells > CHECKED_CELLS_MAX || found == self.ledger.scan(seeker).ok(),
+            "the index found {found:?}, a scan {:?}",
+            self.ledger.scan(seeker)
+        );
+        if let Some((cost, number)) = found {
+            let choice = self.ledger.choice(seeker, &cost, number);
+            self.ledger.place(seeker, number);
+            self.entered.push((request, number));
+            return Ok((number, choice));
+        }
+        let reasons = self.ledger.scan(seeker).err().unwrap_or_default();
+        let reasons = reasons.finish(of.shape);
+        self.hopeless.insert(of.shape, reasons.clone());
+        Err(reasons)
+    }
+
+    fn take_back(self) {
+        for (request, number) in &self.entered {
+            if let Some(seeker) = &self.seekers[*request] {
+                self.ledger.take_back(seeker, *number);
             }
-            Err(ruled_out) => {
-                hopeless.insert(request.shape, ruled_out.clone());
-                unplaced.push(Unplaced {
-                    work: request.work,
-                    index: request.index,
-                    cells: ledger.cells(),
-                    ruled_out,
-                });
+        }
+        let numbers = self.entered.iter().map(|(_, number)| *number);
+        self.ledger.settle(numbers);
+        for seeker in self.seekers.iter().flatten() {
+            self.ledger.forget_app_if_idle(seeker.app());
+        }
+    }
+}
+
+/// Who is placed before whom, as a request and which of its instances: see the head of this file.
+fn in_order(requests: &[Request<'_>]) -> impl Iterator<Item = (usize, usize)> {
+    let mut groups: [BTreeMap<OrgGuid, Queue>; 3] = Default::default();
+    let mut sorted: Vec<_> = requests.iter().enumerate().collect();
+    sorted.sort_by_key(|(_, it)| (Reverse(it.shape.size), it.work));
+    for (number, request) in sorted {
+        let all = 0..request.instances.len();
+        let (first, rest) = match request.work {
+            Work::Task(_) | Work::Staging(_) => (0..0, all),
+            Work::Process(_) if request.first => (0..1, 1..all.end),
+            Work::Process(_) => (0..0, all),
+        };
+        let of_rest = match request.work {
+            Work::Process(_) => 2,
+            Work::Task(_) | Work::Staging(_) => 1,
+        };
+        for (group, range) in [(0, first), (of_rest, rest)] {
+            if !range.is_empty() {
+                let queue = groups[group].entry(request.org).or_default();
+                queue.0.push_back((number, range));
             }
         }
     }
-    (placements, unplaced)
+    let groups = groups.into_iter();
+    groups.flat_map(|orgs| take_turns(orgs.into_values().collect()))
 }
 
-/// Who is placed before whom: see the head of this file.
-fn in_order(requests: Vec<Request<'_>>) -> impl Iterator<Item = Request<'_>> {
-    type Queue<'a> = Vec<Request<'a>>;
-    let mut groups: BTreeMap<u8, BTreeMap<OrgGuid, Queue<'_>>> = BTreeMap::new();
-    for request in requests {
-        let group = match request.work {
-            Work::Process(_) if request.first => 0,
-            Work::Task(_) | Work::Staging(_) => 1,
-            Work::Process(_) => 2,
-        };
-        let orgs = groups.entry(group).or_default();
-        orgs.entry(request.org).or_default().push(request);
+/// The instances of one organisation that wait.
+#[derive(Debug, Default)]
+struct Queue(VecDeque<(usize, Range<usize>)>);
+
+impl Iterator for Queue {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        loop {
+            let (request, range) = self.0.front_mut()?;
+            match range.next() {
+                Some(nth) => return Some((*request, nth)),
+                None => drop(self.0.pop_front()),
+            }
+        }
     }
-    groups.into_values().flat_map(|orgs| {
-        let queues = orgs.into_values().map(|mut queue| {
-            queue.sort_by_key(|it| (std::cmp::Reverse(it.shape.size), it.work, it.index));
-            VecDeque::from(queue)
-        });
-        take_turns(queues.collect())
-    })
 }
 
 /// One of each queue, then the next of each, until all are empty.
-fn take_turns<T>(mut queues: VecDeque<VecDeque<T>>) -> impl Iterator<Item = T> {
+fn take_turns(mut queues: VecDeque<Queue>) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {
-        let mut queue = queues.pop_front()?;
-        let next = queue.pop_front();
-        if !queue.is_empty() {
-            queues.push_back(queue);
+        loop {
+            let mut queue = queues.pop_front()?;
+            if let Some(next) = queue.next() {
+                queues.push_back(queue);
+                return Some(next);
+            }
         }
-        next
     })
 }
 
-/// A new guid for each pass, and the same one when the pass is repeated.
+/// A new guid for each pass, and the same one when the pass is repeated: two hashes, each of
+/// everything, as the halves of a guid.
 fn assignment(work: Work, index: u32, seed: u64) -> AssignmentGuid {
     let owner = match work {
         Work::Process(guid) => guid.0,
         Work::Task(guid) => guid.0,
         Work::Staging(guid) => guid.0,
     };
-    let mut name = seed.to_be_bytes().to_vec();
-    name.extend(index.to_be_bytes());
-    AssignmentGuid(Uuid::new_v5(&owner, &name))
+    let (high, low) = owner.as_u64_pair();
+    let half = |salt: u64| {
+        let parts = [seed, high, low, u64::from(index)];
+        parts.into_iter().fold(salt, |hash, part| mix(hash ^ part))
+    };
+    let all =
+        u128::from(half(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(half(0xd1b5_4a32_d192_ed03));
+    AssignmentGuid(uuid::Builder::from_custom_bytes(all.to_be_bytes()).into_uuid())
+}
+
+/// The finish of SplitMix64: every bit of the input changes half of the output's.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }

@@ -80,15 +80,14 @@ pub enum Cause {
 /// Why this cell: what the winner had over the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    pub cell: Arc<str>,
     pub zone: Arc<str>,
     /// Instances of the app there before.
     pub in_zone: u32,
     pub on_cell: u32,
     /// Load after the placement, percent.
     pub load_percent: u64,
-    /// Cells that could have taken it, of all.
-    pub fitting: u32,
+    /// Cells that are open and offer what it needs, full or not, of all.
+    pub offering: u32,
     pub cells: u32,
 }
 
@@ -149,8 +148,14 @@ impl Action {
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.choice)
+        f.write_str(&reason(&self.cause, &self.choice))
     }
+}
+
+/// Why an instance is to be placed, and why there.
+#[must_use]
+pub fn reason(cause: &Cause, choice: &Choice) -> String {
+    format!("{cause}; {choice}")
 }
 
 impl fmt::Display for Cause {
@@ -169,15 +174,9 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in zone {} was the best of {} of {} cells that could take it \
+            "the best of {} of {} cells that offer what it needs, in zone {} \
              (this app before: {} in the zone, {} on the cell; load after: {}%)",
-            self.cell,
-            self.zone,
-            self.fitting,
-            self.cells,
-            self.in_zone,
-            self.on_cell,
-            self.load_percent
+            self.offering, self.cells, self.zone, self.in_zone, self.on_cell, self.load_percent
         )
     }
 }

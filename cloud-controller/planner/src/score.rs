@@ -1,14 +1,21 @@
 //! Which of the cells that fit is best: a lexicographic cost, so that no weight can trade one
 //! concern for another. Lower wins.
+//!
+//! Loads add up: what an instance adds to a cell depends on the cell's capacity and the instance's
+//! size alone. So cells of one capacity keep their order whatever is to be placed, and the index in
+//! `pool` is exact.
 
-use cfx_protocol::cell::Capacity;
-use cfx_protocol::id::{AppGuid, CellGuid};
+use cfx_protocol::id::CellGuid;
+use uuid::Uuid;
 
 use crate::constraint::Free;
 use crate::snapshot::Size;
 
-/// Load is measured in these: 1,000,000 is a full cell.
-pub const FULL: u64 = 1_000_000;
+/// One resource of a cell, used up. A power of two far above any count of MB, so that rounding one
+/// unit's share of it is of no account.
+const SHARE: u64 = 1 << 40;
+/// Memory, disk and slots used up: a full cell.
+pub const FULL: u64 = 3 * SHARE;
 /// What one instance that is starting adds to the load of its cell: a quarter of a full cell, so
 /// that a wave of starts spreads over cells that are otherwise alike.
 pub const STARTING_LOAD: u64 = FULL / 4;
@@ -24,34 +31,58 @@ pub struct Cost {
     pub load_steps: u64,
     pub droplet_missing: bool,
     pub load: u64,
-    /// Makes the order total, and differs from app to app.
+    /// How far the cell lies behind the app on the ring: it differs from app to app. The guid makes
+    /// the order total.
     pub tie: u64,
+    pub cell: CellGuid,
 }
 
-/// The cell's load if it took an instance of `size`: the mean of its used shares, plus starts.
-#[must_use]
-pub fn load_after(capacity: &Capacity, free: Free, size: Size, starting: u32) -> u64 {
-    let share = |total: u64, free: u64, more: u64| {
-        let used = total.saturating_sub(free).saturating_add(more);
-        used.saturating_mul(FULL) / total.max(1)
-    };
-    let memory = share(
-        capacity.memory_mb,
-        free.memory_mb,
-        u64::from(size.memory_mb),
-    );
-    let disk = share(capacity.disk_mb, free.disk_mb, u64::from(size.disk_mb));
-    let slots = share(u64::from(capacity.slots), u64::from(free.slots), 1);
-    (memory + disk + slots) / 3 + u64::from(starting) * STARTING_LOAD
+/// What one unit of each resource adds to the load of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weights {
+    memory_mb: u64,
+    disk_mb: u64,
+    slot: u64,
 }
 
-/// A fixed order of cells for each app (FNV-1a over both guids).
+impl Weights {
+    #[must_use]
+    pub fn of(capacity: Free) -> Self {
+        Self {
+            memory_mb: SHARE / capacity.memory_mb.max(1),
+            disk_mb: SHARE / capacity.disk_mb.max(1),
+            slot: SHARE / u64::from(capacity.slots.max(1)),
+        }
+    }
+
+    /// The load of a cell that has this much in use.
+    #[must_use]
+    pub fn load(&self, used: Free, starting: u32) -> u64 {
+        let shares = [
+            used.memory_mb.saturating_mul(self.memory_mb),
+            used.disk_mb.saturating_mul(self.disk_mb),
+            u64::from(used.slots).saturating_mul(self.slot),
+            u64::from(starting).saturating_mul(STARTING_LOAD),
+        ];
+        shares.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// What one instance adds.
+    #[must_use]
+    pub fn added_by(&self, size: Size) -> u64 {
+        self.load(Free::of_one(size), 0)
+    }
+}
+
+/// A guid's place on a ring of all guids (FNV-1a, and a finish that carries the last bytes upwards).
+/// The cells have one order on it, and each app begins at a place of its own: of equal cells, the
+/// next one behind the app's place is taken.
 #[must_use]
-pub fn tie(cell: CellGuid, app: AppGuid) -> u64 {
+pub fn ring(guid: Uuid) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let bytes = cell.0.as_bytes().iter().chain(app.0.as_bytes());
-    bytes.fold(OFFSET, |hash, byte| {
+    let hash = guid.as_bytes().iter().fold(OFFSET, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-    })
+    });
+    (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -26,7 +26,7 @@ pub struct Snapshot {
 }
 
 /// One cell as it was last heard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     pub name: Arc<str>,
     pub zone: Arc<str>,
@@ -40,8 +40,6 @@ pub struct Cell {
     /// Its runtime answers.
     pub healthy: bool,
     pub draining: bool,
-    /// Droplets that it has on disk.
-    pub cached: BTreeSet<DropletGuid>,
 }
 
 /// Is a cell there?
@@ -87,7 +85,7 @@ impl fmt::Display for Work {
 
 /// A process that is to run. One that is to run no more is here with 0 instances until its last
 /// intent is gone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     pub guid: ProcessGuid,
     pub app: AppGuid,
@@ -112,7 +110,7 @@ pub enum Rollout {
 }
 
 /// A work that runs once: a task, or the staging of a package.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOnce {
     pub work: Work,
     pub app: AppGuid,
@@ -132,7 +130,7 @@ pub struct Shape {
     pub root: Root,
     /// Isolation segment: only cells with this tag, and only they.
     pub isolation: Option<Arc<str>>,
-    /// A cell that has it on disk is preferred among equals.
+    /// A cell that has it on disk, because it holds an instance of it, is preferred among equals.
     pub droplet: Option<DropletGuid>,
 }
 
@@ -150,7 +148,7 @@ pub enum Root {
 }
 
 /// One instance on one cell, durable since before the cell heard of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     pub assignment: AssignmentGuid,
     pub index: u32,
@@ -199,6 +197,15 @@ impl Snapshot {
         now.saturating_sub(heard)
     }
 
+    /// When each cell was heard last; those that only intents name, when the controller began to
+    /// listen.
+    pub fn heard(&self) -> impl Iterator<Item = Duration> {
+        let named = self.intents().map(|(_, intent)| intent.cell);
+        let strangers: BTreeSet<_> = named.filter(|it| !self.cells.contains_key(it)).collect();
+        let known = self.cells.values().map(|cell| cell.heard);
+        known.chain(std::iter::repeat_n(self.listening_since, strangers.len()))
+    }
+
     /// Every intent with the app it belongs to.
     pub fn intents(&self) -> impl Iterator<Item = (AppGuid, &Intent)> {
         let of_processes = self
@@ -211,13 +218,14 @@ impl Snapshot {
             .filter_map(|run| Some((run.app, run.intent.as_ref()?)));
         of_processes.chain(of_runs)
     }
+}
 
-    /// A cell's name, or its guid when it never told one.
+impl Process {
+    /// The droplet that an instance has on its cell's disk, as far as this is known.
     #[must_use]
-    pub fn cell_name(&self, cell: CellGuid) -> Arc<str> {
-        self.cells
-            .get(&cell)
-            .map_or_else(|| cell.to_string().into(), |cell| cell.name.clone())
+    pub fn droplet_of(&self, intent: &Intent) -> Option<DropletGuid> {
+        let is_current = intent.version == self.version;
+        self.shape.droplet.filter(|_| is_current)
     }
 }
 

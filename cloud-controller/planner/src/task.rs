@@ -27,17 +27,16 @@ pub(crate) fn converge<'a>(run: &'a RunOnce, view: &View<'_>, wishes: &mut Wishe
             work: run.work,
             app: run.app,
             org: run.org,
-            index: 0,
             version: 0,
             shape: &run.shape,
-            cause: Cause::Once,
+            instances: vec![(0, Cause::Once)],
             first: false,
         }),
         (Some(intent), true) if intent.runs() => {
             if view.silence(intent.cell) >= LOST_WAIT_MAX {
                 wishes.endings.push(Action::Abandon {
                     work: run.work,
-                    why: Abandoned::CellLost(view.snapshot.cell_name(intent.cell)),
+                    why: Abandoned::CellLost(view.cell_name(intent.cell)),
                 });
             }
         }

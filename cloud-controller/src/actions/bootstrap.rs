@@ -13,6 +13,8 @@ use crate::state::user::User;
 
 /// The administrator's name.
 pub const ADMIN: &str = "admin";
+/// The UAA client of the autoscaler.
+pub const AUTOSCALER: &str = "autoscaler";
 /// What makes a user an administrator of everything.
 pub const ADMIN_GROUPS: [&str; 8] = [
     "clients.read",
@@ -48,6 +50,8 @@ const CF_SCOPES: [&str; 15] = [
 pub struct Means {
     /// A hash of the admin's password: on a new platform, or to set it anew.
     pub admin_password_hash: Option<String>,
+    /// A hash of the secret of the autoscaler's client: to make it, or to set it anew.
+    pub autoscaler_secret_hash: Option<String>,
     pub signing_key: Option<SigningKey>,
     pub apps_domain: String,
     /// Name and blob, in the order of detection.
@@ -63,6 +67,9 @@ pub fn bootstrap(draft: &mut Draft, act: &Act<'_>, means: Means) -> Result<(), R
         draft.put(key);
     }
     ensure_cf_client(draft, act);
+    if let Some(hash) = means.autoscaler_secret_hash {
+        ensure_autoscaler_client(draft, act, hash);
+    }
     if let Some(hash) = means.admin_password_hash {
         ensure_admin(draft, act, hash)?;
     }
@@ -89,6 +96,21 @@ fn ensure_cf_client(draft: &mut Draft, act: &Act<'_>) {
     if known.is_none_or(|known| **known != client) {
         draft.put(client);
     }
+}
+
+/// The client by which the autoscaler reads metrics and scales apps of every space.
+fn ensure_autoscaler_client(draft: &mut Draft, act: &Act<'_>, hash: String) {
+    let known = draft.get::<Client>(&AUTOSCALER.to_owned());
+    let created_at = known.map_or(act.now, |known| known.created_at);
+    let authorities = ["cloud_controller.admin", "doppler.firehose"];
+    draft.put(Client {
+        id: AUTOSCALER.to_owned(),
+        secret_hash: Some(hash),
+        grant_types: ["client_credentials".to_owned()].into(),
+        scopes: BTreeSet::new(),
+        authorities: authorities.map(str::to_owned).into(),
+        created_at,
+    });
 }
 
 fn ensure_admin(draft: &mut Draft, act: &Act<'_>, hash: String) -> Result<(), Refused> {

@@ -17,7 +17,7 @@ const GRANT_TYPES: [&str; 3] = ["client_credentials", "password", "refresh_token
 /// Scopes and authorities of one client: more than there are.
 const SCOPES_MAX: usize = 100;
 /// Clients without which the platform's own tools cannot sign in.
-const BUILT_IN: [&str; 1] = ["cf"];
+const BUILT_IN: [&str; 2] = ["cf", super::bootstrap::AUTOSCALER];
 
 pub fn create(
     draft: &mut Draft,

@@ -80,6 +80,29 @@ pub fn scale(
     Ok(process)
 }
 
+/// Names the state of a process, for `ETag` and `If-Match`: each change of it makes another.
+#[must_use]
+pub fn entity_tag(process: &Process) -> String {
+    format!(
+        "\"{:x}-{:x}-{:x}-{:x}-{:x}\"",
+        process.meta.updated_at.as_nanosecond(),
+        process.version,
+        process.instances,
+        process.memory_mb,
+        process.disk_mb
+    )
+}
+
+/// Refuse when the process is not in one of these states any more; `*` is any.
+pub fn demand(draft: &Draft, guid: ProcessGuid, tags: &str) -> Result<(), Refused> {
+    let found = entity_tag(&*find(draft, guid)?);
+    let mut tags = tags.split(',').map(str::trim);
+    match tags.any(|tag| tag == "*" || tag == found) {
+        true => Ok(()),
+        false => Err(Refused::Stale("Process")),
+    }
+}
+
 /// The new numbers alone: what runs is for the caller to decide.
 pub(super) fn resize(
     draft: &mut Draft,

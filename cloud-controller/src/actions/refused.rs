@@ -25,6 +25,9 @@ pub enum Refused {
     FeatureDisabled(String),
     #[error("Docker support has not been enabled.")]
     DockerDisabled,
+    /// `If-Match` named a state that is not there any more.
+    #[error("{0} has changed since it was read: read it again, then decide again")]
+    Stale(&'static str),
     #[error("Only one build can be STAGING at a time per application.")]
     StagingInProgress,
     /// Staging cannot begin.

@@ -56,4 +56,6 @@ pub struct Settings {
     pub authority: String,
     /// Where they join.
     pub controllers: Vec<SocketAddr>,
+    /// Where the autoscaler serves its API; none when there is none.
+    pub autoscaler: Option<SocketAddr>,
 }

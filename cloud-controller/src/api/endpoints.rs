@@ -9,8 +9,8 @@ use http::Method;
 
 use super::context::Context;
 use super::{
-    absent, audit_event, buildpack, environment_variable_group, feature_flag, job, log_cache,
-    organization, platform, promql, role, root, space, stack, uaa, user,
+    absent, audit_event, autoscaler, buildpack, environment_variable_group, feature_flag, job,
+    log_cache, organization, platform, promql, role, root, space, stack, uaa, user,
 };
 use super::{
     app, app_action, app_environment, build, deployment, destination, domain, droplet, manifest,
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
         routes(),
         services(),
         logs(),
+        autoscaler(),
         self::uaa(),
     ];
     tables.into_iter().flatten().chain(under_prefix).collect()
@@ -280,6 +281,19 @@ fn logs() -> Vec<Endpoint> {
         post("/api/v1/query", promql::query),
         get("/api/v1/query_range", promql::query_range),
         post("/api/v1/query_range", promql::query_range),
+    ]
+}
+
+/// The autoscaler's own API: passed on to it, whatever it is.
+#[rustfmt::skip]
+fn autoscaler() -> Vec<Endpoint> {
+    vec![
+        get("/health", autoscaler::forward),
+        get("/v1/info", autoscaler::forward),
+        get("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        put("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        post("/v1/apps/{guid}/{*rest}", autoscaler::forward),
+        delete("/v1/apps/{guid}/{*rest}", autoscaler::forward),
     ]
 }
 

@@ -35,6 +35,7 @@ pub(crate) enum Code {
     BuildpackInvalid,
     DockerDisabled,
     FeatureDisabled,
+    PreconditionFailed,
 }
 
 impl Code {
@@ -63,6 +64,8 @@ impl Code {
             Self::BuildpackInvalid => (290_003, "BuildpackInvalid", S::BAD_REQUEST),
             Self::DockerDisabled => (320_003, "DockerDisabled", S::BAD_REQUEST),
             Self::FeatureDisabled => (330_002, "FeatureDisabled", S::FORBIDDEN),
+            // Cloud Foundry has no preconditions: the number is ours.
+            Self::PreconditionFailed => (900_412, "PreconditionFailed", S::PRECONDITION_FAILED),
         }
     }
 }
@@ -157,6 +160,7 @@ impl From<Refused> for ApiError {
             Refused::Forbidden => Code::NotAuthorized,
             Refused::FeatureDisabled(_) => Code::FeatureDisabled,
             Refused::DockerDisabled => Code::DockerDisabled,
+            Refused::Stale(_) => Code::PreconditionFailed,
             Refused::Staging(_) => Code::StagingError,
             Refused::OperationInProgress(_) => Code::AsyncServiceInstanceOperationInProgress,
         };

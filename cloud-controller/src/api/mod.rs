@@ -29,6 +29,7 @@ mod app;
 mod app_action;
 mod app_environment;
 mod audit_event;
+mod autoscaler;
 mod build;
 mod buildpack;
 mod deployment;

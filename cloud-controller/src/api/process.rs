@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cfx_protocol::health::{Check, HealthCheck, ReadinessCheck};
 use cfx_protocol::v3::process::{self as wire, HIDDEN_COMMAND, ProcessPatch, Scale};
 use cfx_protocol::v3::resource::{Link, ToOne};
+use http::HeaderMap;
+use http::header::IF_MATCH;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -67,7 +69,8 @@ fn page(call: &Call, query: &Query, processes: impl Iterator<Item = Arc<Process>
 
 pub(super) async fn show(call: Call) -> Answer {
     let (app, process) = find(&call)?;
-    response::ok(present_whole(&call, &app, &process))
+    let shown = response::ok(present_whole(&call, &app, &process));
+    response::tagged(shown, &actions::process::entity_tag(&process))
 }
 
 pub(super) async fn update(call: Call, Body(patch): Body<ProcessPatch>) -> Answer {
@@ -78,11 +81,20 @@ pub(super) async fn update(call: Call, Body(patch): Body<ProcessPatch>) -> Answe
     response::ok(present_whole(&call, &app, &process))
 }
 
-pub(super) async fn scale(call: Call, Body(wanted): Body<Scale>) -> Answer {
+/// With `If-Match`, only if the process is still as the caller read it.
+pub(super) async fn scale(call: Call, headers: HeaderMap, Body(wanted): Body<Scale>) -> Answer {
     let (app, process) = find_to(&call, Action::AppManage)?;
     require_scaling(&call)?;
+    let expected = headers
+        .get(IF_MATCH)
+        .map(|tags| tags.to_str().unwrap_or_default());
     let process = call
-        .write(|draft, act| actions::process::scale(draft, act, process.guid, &wanted))
+        .write(|draft, act| {
+            if let Some(tags) = expected {
+                actions::process::demand(draft, process.guid, tags)?;
+            }
+            actions::process::scale(draft, act, process.guid, &wanted)
+        })
         .await?;
     let said = json!(wanted);
     app_log::tell(
@@ -90,7 +102,8 @@ pub(super) async fn scale(call: Call, Body(wanted): Body<Scale>) -> Answer {
         app.guid,
         format!("Updated app with guid {} ({said})", app.guid),
     );
-    response::accepted(present_whole(&call, &app, &process))
+    let scaled = response::accepted(present_whole(&call, &app, &process));
+    response::tagged(scaled, &actions::process::entity_tag(&process))
 }
 
 pub(super) async fn sidecars(call: Call, query: Query) -> Answer {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::IntoResponse;
 use cfx_protocol::id::JobGuid;
 use cfx_protocol::v3::resource::{Link, Metadata};
-use http::header::LOCATION;
+use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,6 +28,14 @@ pub(crate) fn accepted(body: impl Serialize) -> Answer {
 
 pub(crate) fn no_content() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The same answer, with the name of the resource's state for a later `If-Match`.
+pub(crate) fn tagged(answer: Answer, tag: &str) -> Answer {
+    let mut answer = answer?;
+    let tag = HeaderValue::try_from(tag).map_err(ApiError::internal)?;
+    answer.headers_mut().insert(ETAG, tag);
+    Ok(answer)
 }
 
 /// One resource, with what `include` asked for beside it.

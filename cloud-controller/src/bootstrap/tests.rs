@@ -49,9 +49,14 @@ impl Platform {
     }
 
     async fn start(&self, password: Option<&str>) -> Option<String> {
+        self.start_with(password, "a-secret").await
+    }
+
+    async fn start_with(&self, password: Option<&str>, autoscaler: &str) -> Option<String> {
         let wishes = Wishes {
             admin_password: password.map(str::to_owned),
             apps_domain: "apps.test".to_owned(),
+            autoscaler_secret: Some(autoscaler.to_owned()),
         };
         let (state, clock, ids) = (&self.state, &self.clock, &self.ids);
         let made = run(state, clock, ids, &self.auth, &self.blobs, wishes).await;
@@ -100,4 +105,23 @@ async fn a_platform_begins_once_and_is_only_completed_after_that() {
     assert_eq!(platform.start(Some("new")).await.as_deref(), Some("new"));
     assert!(platform.is_password("new").await);
     assert!(!platform.is_password(&made).await);
+}
+
+#[tokio::test]
+async fn the_autoscalers_client_follows_its_secret() {
+    let platform = Platform::new().await;
+    let hash = || {
+        let client = platform.state.read();
+        let client = client.get::<Client>(&bootstrap::AUTOSCALER.to_owned());
+        client.and_then(|client| client.secret_hash.clone())
+    };
+    platform.start_with(None, "first").await;
+    let first = hash().expect("a client");
+    platform.start_with(None, "first").await;
+    assert_eq!(hash().as_ref(), Some(&first), "it is left alone");
+    platform.start_with(None, "second").await;
+    let second = hash();
+    let passwords = platform.auth.passwords();
+    let verified = passwords.verify("second", second.as_deref()).await;
+    assert!(verified.expect("verifies"), "a new secret takes effect");
 }

@@ -1,5 +1,6 @@
 //! What the cells say: their registrations, their last reports, and whether they are alive.
 
+pub mod changes;
 pub mod observed;
 
 pub use cfx_planner::Liveness;

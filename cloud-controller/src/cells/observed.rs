@@ -17,6 +17,8 @@ use imbl::OrdMap;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::changes::{Changed, Listener, Listeners};
+
 /// One cell as it was last heard.
 #[derive(Debug, Clone)]
 pub struct CellStatus {
@@ -41,6 +43,8 @@ impl CellStatus {
     }
 }
 
+/// All cells at one moment.
+pub type Cells = OrdMap<CellGuid, CellStatus>;
 /// All instances at one moment, by assignment, each with its cell.
 pub type Instances = OrdMap<AssignmentGuid, (CellGuid, Arc<InstanceReport>)>;
 
@@ -56,9 +60,18 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Inner {
-    cells: BTreeMap<CellGuid, CellStatus>,
+    cells: Cells,
     instances: Instances,
-    by_cell: BTreeMap<CellGuid, BTreeSet<AssignmentGuid>>,
+    by_cell: BTreeMap<CellGuid, Held>,
+    listeners: Listeners,
+}
+
+/// What one cell has.
+#[derive(Debug, Default)]
+struct Held {
+    assignments: BTreeSet<AssignmentGuid>,
+    /// Of all their reports, kept in step with them: a cell reports each second.
+    digest: u64,
 }
 
 impl Default for Observed {
@@ -94,6 +107,30 @@ impl Observed {
         self.0.inner.read().cells.values().cloned().collect()
     }
 
+    /// What changed since a listener last asked, and how everything is now: of one moment, so that
+    /// nothing is newer than it is named.
+    #[must_use]
+    pub fn since(&self, listener: &Listener) -> (Changed, Cells, Instances) {
+        let inner = self.0.inner.read();
+        (
+            listener.take(),
+            inner.cells.clone(),
+            inner.instances.clone(),
+        )
+    }
+
+    /// Names from now on what has changed, beginning with all that is there.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        let mut inner = self.0.inner.write();
+        let present = Changed {
+            heard: inner.cells.keys().copied().collect(),
+            cells: inner.cells.keys().copied().collect(),
+            instances: inner.instances.keys().copied().collect(),
+        };
+        inner.listeners.add(present)
+    }
+
     /// Tells of each change that placement or routing could care about. Usage alone is none.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -118,6 +155,10 @@ impl Observed {
             known: false,
         };
         inner.cells.insert(guid, status);
+        inner.listeners.tell(|it| {
+            it.heard.extend([guid]);
+            it.cells.extend([guid]);
+        });
         drop(inner);
         self.changed();
     }
@@ -156,8 +197,9 @@ impl Observed {
         let silent: Vec<_> = inner.cells.keys().filter(silent).copied().collect();
         for cell in &silent {
             inner.cells.remove(cell);
-            for assignment in inner.by_cell.remove(cell).into_iter().flatten() {
-                inner.instances.remove(&assignment);
+            inner.listeners.tell(|it| it.cells.extend([*cell]));
+            for assignment in inner.by_cell.remove(cell).unwrap_or_default().assignments {
+                inner.forget(assignment);
             }
         }
         drop(inner);
@@ -174,6 +216,24 @@ impl Observed {
 impl Inner {
     /// Was it taken in, and did it change anything of interest?
     fn report(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
+        let (cell, before) = (report.cell, self.status_of(report.cell));
+        let taken = self.take_in(report, now);
+        let is_new = before != self.status_of(cell);
+        self.listeners.tell(|it| {
+            it.heard.extend([cell]);
+            it.cells.extend(is_new.then_some(cell));
+        });
+        taken
+    }
+
+    /// What placement asks of a cell beside its registration, but when it was heard. The set that it
+    /// has applied matters only to what is ending, which is looked at in each pass.
+    fn status_of(&self, cell: CellGuid) -> Option<(bool, bool, bool)> {
+        let status = self.cells.get(&cell)?;
+        Some((status.known, status.healthy, status.draining))
+    }
+
+    fn take_in(&mut self, report: CellReport, now: Duration) -> (bool, bool) {
         let Some(status) = self.cells.get_mut(&report.cell) else {
             return (false, false);
         };
@@ -221,8 +281,8 @@ impl Inner {
     /// A full report lists everything: what it does not list is gone.
     fn keep_only(&mut self, cell: CellGuid, listed: &[InstanceReport]) -> bool {
         let listed: BTreeSet<_> = listed.iter().map(|instance| instance.assignment).collect();
-        let here = self.by_cell.get(&cell).cloned().unwrap_or_default();
-        let gone: Vec<_> = here.difference(&listed).copied().collect();
+        let here = self.by_cell.entry(cell).or_default();
+        let gone: Vec<_> = here.assignments.difference(&listed).copied().collect();
         for assignment in &gone {
             self.remove(cell, *assignment);
         }
@@ -231,11 +291,19 @@ impl Inner {
 
     fn remove(&mut self, cell: CellGuid, assignment: AssignmentGuid) -> bool {
         let here = self.by_cell.entry(cell).or_default();
-        let removed = here.remove(&assignment);
+        let removed = here.assignments.remove(&assignment);
         if removed {
-            self.instances.remove(&assignment);
+            if let Some((_, report)) = self.instances.get(&assignment) {
+                here.digest ^= digest([&**report]);
+            }
+            self.forget(assignment);
         }
         removed
+    }
+
+    fn forget(&mut self, assignment: AssignmentGuid) {
+        self.instances.remove(&assignment);
+        self.listeners.tell(|it| it.instances.extend([assignment]));
     }
 
     fn insert(&mut self, cell: CellGuid, instance: InstanceReport) -> bool {
@@ -248,16 +316,22 @@ impl Inner {
             Some((_, before)) => differs(before, &instance),
             None => true,
         };
-        self.by_cell.entry(cell).or_default().insert(assignment);
+        if changed {
+            self.listeners.tell(|it| it.instances.extend([assignment]));
+        }
+        let here = self.by_cell.entry(cell).or_default();
+        here.assignments.insert(assignment);
+        if let Some((_, before)) = self.instances.get(&assignment) {
+            here.digest ^= digest([&**before]);
+        }
+        here.digest ^= digest([&instance]);
         self.instances
             .insert(assignment, (cell, Arc::new(instance)));
         changed
     }
 
     fn digest(&self, cell: CellGuid) -> u64 {
-        let here = self.by_cell.get(&cell).into_iter().flatten();
-        let reports = here.filter_map(|guid| self.instances.get(guid));
-        digest(reports.map(|(_, report)| &**report))
+        self.by_cell.get(&cell).map_or(0, |here| here.digest)
     }
 }
 

@@ -172,3 +172,33 @@ fn only_what_matters_wakes_the_listeners() {
     assert!(observed.report(news, START));
     assert!(changes.has_changed().expect("alive"));
 }
+
+#[test]
+fn a_listener_is_told_what_is_there_and_then_what_changed() {
+    let observed = known();
+    let listener = observed.listen();
+    let first = listener.take();
+    assert_eq!((first.cells.len(), first.instances.len()), (1, 2));
+    assert!(observed.report(report(2, false, &[1], &[1, 2]), START));
+    let silent = listener.take();
+    assert_eq!(
+        (
+            silent.heard.len(),
+            silent.cells.len(),
+            silent.instances.len()
+        ),
+        (1, 0, 0),
+        "nothing but the sample is new"
+    );
+    assert!(observed.report(report(3, false, &[3], &[1, 2, 3]), START));
+    let gone = CellReport {
+        gone: vec![AssignmentGuid(Uuid::from_u128(1))],
+        draining: true,
+        ..report(4, false, &[], &[2, 3])
+    };
+    assert!(observed.report(gone, START));
+    let changed = listener.take();
+    assert_eq!(changed.cells.len(), 1);
+    let instances: Vec<_> = changed.instances.iter().map(|it| it.0.as_u128()).collect();
+    assert_eq!(instances, [1, 3]);
+}

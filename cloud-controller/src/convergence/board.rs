@@ -11,25 +11,59 @@ use cfx_protocol::desired::{Assignment, InstanceSpec, SpecId};
 use cfx_protocol::generation::Token;
 use cfx_protocol::id::{AssignmentGuid, CellGuid};
 use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::spec::{self, NoSpec, spec_id};
+use crate::cells::CellStatus;
 use crate::state::build::Build;
 use crate::state::intent::{Intent, IntentChunk, IntentPhase};
 use crate::state::process::Process;
 use crate::state::task::Task;
-use crate::state::{State, StateHandle, Stored, Table};
+use crate::state::{State, StateHandle, changed_keys};
 
 /// What one cell is to run.
 pub type Assignments = OrdMap<AssignmentGuid, Assignment>;
 
-/// What all cells are to run, at one revision of the state.
+/// What one cell is to run, and since which revision of the state.
+#[derive(Debug, Clone, Default)]
+pub struct CellSet {
+    pub since: u64,
+    pub assignments: Assignments,
+}
+
+/// What all cells are to run, at one revision of the state. A cell that had something once stays
+/// listed.
 #[derive(Debug, Clone)]
 pub struct Desired {
     pub token: Token,
-    pub cells: OrdMap<CellGuid, Assignments>,
+    pub cells: OrdMap<CellGuid, CellSet>,
     pub specs: OrdMap<SpecId, Arc<InstanceSpec>>,
+}
+
+impl Desired {
+    /// What a cell is to run.
+    #[must_use]
+    pub fn assignments(&self, cell: CellGuid) -> Assignments {
+        let set = self.cells.get(&cell);
+        set.map(|set| set.assignments.clone()).unwrap_or_default()
+    }
+
+    /// The revision up to which a cell has taken over its set: none before its first, and what
+    /// another controller said before does not count. Who has the newest set has it for all
+    /// revisions since.
+    #[must_use]
+    pub fn applied(&self, cell: CellGuid, status: &CellStatus) -> Option<u64> {
+        let (applied, now) = (status.applied?, self.token);
+        if (applied.cluster, applied.epoch) != (now.cluster, now.epoch) {
+            return None;
+        }
+        let since = self.cells.get(&cell).map_or(0, |set| set.since);
+        Some(match applied.revision >= since {
+            true => now.revision.max(applied.revision),
+            false => applied.revision,
+        })
+    }
 }
 
 /// Keeps `Desired` in step with the state. There is one, owned by one task.
@@ -42,6 +76,9 @@ pub struct Board {
     /// What each work has on the board, to take it off again.
     entries: BTreeMap<Work, BTreeMap<AssignmentGuid, (CellGuid, SpecId)>>,
     published: watch::Sender<Arc<Desired>>,
+    bells: Bells,
+    /// Cells whose sets differ from what was published last.
+    changed: BTreeSet<CellGuid>,
 }
 
 impl Board {
@@ -61,6 +98,8 @@ impl Board {
             desired,
             entries: BTreeMap::new(),
             published,
+            bells: Bells::default(),
+            changed: BTreeSet::new(),
         };
         board.advance();
         board
@@ -69,6 +108,11 @@ impl Board {
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Arc<Desired>> {
         self.published.subscribe()
+    }
+
+    #[must_use]
+    pub fn bells(&self) -> Bells {
+        self.bells.clone()
     }
 
     /// Follow the state for as long as it lives.
@@ -81,28 +125,31 @@ impl Board {
 
     pub(crate) fn advance(&mut self) {
         let state = self.state.read();
+        self.desired.token.revision = state.revision;
         for work in changed_works(&self.followed, &state) {
             self.refresh(work, &state);
         }
-        self.desired.token.revision = state.revision;
         self.followed = state;
         self.published.send_replace(Arc::new(self.desired.clone()));
+        for cell in std::mem::take(&mut self.changed) {
+            self.bells.ring(cell);
+        }
     }
 
     /// Bring what the board shows of one work in line with its intents.
     fn refresh(&mut self, work: Work, state: &State) {
         let mut before = self.entries.remove(&work).unwrap_or_default();
         let mut after = BTreeMap::new();
+        let mut ids: BTreeMap<u64, SpecId> = BTreeMap::new();
         for intent in intents_of(state, work) {
             if intent.phase == IntentPhase::Stop {
                 continue;
             }
-            let id = spec_id(work, intent.version);
-            // Without its spec it cannot be started, but a cell that runs it has the spec, and what
-            // is still to be unrouted must not be stopped by leaving it out.
-            if let Err(why) = self.ensure_spec(&id, work, intent.version, state) {
-                tracing::debug!(spec = %id.0, %why, "an instance is named without its spec");
-            }
+            let version = intent.version;
+            let named = ids.entry(version);
+            let id = named
+                .or_insert_with(|| self.name(work, version, state))
+                .clone();
             if before.remove(&intent.assignment).is_none() {
                 self.put(intent, &id);
             }
@@ -118,6 +165,17 @@ impl Board {
         if !after.is_empty() {
             self.entries.insert(work, after);
         }
+    }
+
+    /// The name of a spec, which is on the board then. Without its spec an instance cannot be
+    /// started, but a cell that runs it has the spec, and what is still to be unrouted must not be
+    /// stopped by leaving it out.
+    fn name(&mut self, work: Work, version: u64, state: &State) -> SpecId {
+        let id = spec_id(work, version);
+        if let Err(why) = self.ensure_spec(&id, work, version, state) {
+            tracing::debug!(spec = %id.0, %why, "an instance is named without its spec");
+        }
+        id
     }
 
     fn ensure_spec(
@@ -140,17 +198,46 @@ impl Board {
             spec: spec.clone(),
             index: intent.index,
         };
-        let set = self.desired.cells.entry(intent.cell).or_default();
-        set.insert(intent.assignment, assignment);
+        let set = self.set_of(intent.cell);
+        set.assignments.insert(intent.assignment, assignment);
     }
 
     fn take(&mut self, cell: CellGuid, assignment: AssignmentGuid) {
-        let Some(set) = self.desired.cells.get_mut(&cell) else {
-            return;
-        };
-        set.remove(&assignment);
-        if set.is_empty() {
-            self.desired.cells.remove(&cell);
+        self.set_of(cell).assignments.remove(&assignment);
+    }
+
+    /// A cell's set, to be changed.
+    fn set_of(&mut self, cell: CellGuid) -> &mut CellSet {
+        self.changed.insert(cell);
+        let set = self.desired.cells.entry(cell).or_default();
+        set.since = self.desired.token.revision;
+        set
+    }
+}
+
+impl Drop for Board {
+    /// Who waits for a bell hears that it will not ring any more.
+    fn drop(&mut self) {
+        self.bells.0.lock().clear();
+    }
+}
+
+/// One bell for each cell that is listened for: a change wakes only the streams it concerns.
+#[derive(Debug, Clone, Default)]
+pub struct Bells(Arc<Mutex<BTreeMap<CellGuid, watch::Sender<u64>>>>);
+
+impl Bells {
+    /// Hear a cell's bell.
+    #[must_use]
+    pub fn of(&self, cell: CellGuid) -> watch::Receiver<u64> {
+        let mut bells = self.0.lock();
+        let bell = bells.entry(cell).or_insert_with(|| watch::Sender::new(0));
+        bell.subscribe()
+    }
+
+    fn ring(&self, cell: CellGuid) {
+        if let Some(bell) = self.0.lock().get(&cell) {
+            bell.send_modify(|count| *count += 1);
         }
     }
 }
@@ -205,25 +292,12 @@ fn intents_of(state: &State, work: Work) -> Vec<&Intent> {
 
 /// Works whose intents may differ between two states.
 fn changed_works(before: &State, after: &State) -> BTreeSet<Work> {
-    let chunks = changed_keys::<IntentChunk>(before, after);
-    let tasks = changed_keys::<Task>(before, after);
-    let builds = changed_keys::<Build>(before, after);
+    let chunks = changed_keys::<IntentChunk>(before, after).into_iter();
+    let tasks = changed_keys::<Task>(before, after).into_iter();
+    let builds = changed_keys::<Build>(before, after).into_iter();
     chunks
         .map(|key| Work::Process(key.process))
         .chain(tasks.map(Work::Task))
         .chain(builds.map(Work::Staging))
         .collect()
-}
-
-/// Keys whose records differ; shared parts of the tables are not looked at.
-fn changed_keys<R: Stored + Eq>(before: &State, after: &State) -> impl Iterator<Item = R::Key> {
-    let (before, after): (&Table<R>, &Table<R>) = (R::table(before), R::table(after));
-    let keys: Vec<_> = before
-        .diff(after)
-        .map(|item| match item {
-            DiffItem::Add(key, _) | DiffItem::Remove(key, _) => key.clone(),
-            DiffItem::Update { new: (key, _), .. } => key.clone(),
-        })
-        .collect();
-    keys.into_iter()
 }

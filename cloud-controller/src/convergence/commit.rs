@@ -4,7 +4,7 @@
 //! draft it is applied to, and one that does not fit any more is dropped: the next pass starts from
 //! the new state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -21,11 +21,10 @@ use crate::state::process::Process;
 use crate::state::task::{Task, TaskState};
 use crate::state::{Draft, State, StateHandle, WriteError};
 
-/// Actions committed together. Each touches one record of at most 32 KiB and a commit may have
-/// 1 MiB, but neighbouring indices share a record: see `RECORDS_MAX`.
-const ACTIONS_MAX: usize = 2_000;
-/// Records in one commit.
-const RECORDS_MAX: usize = 28;
+/// Records in one commit, of the 128 operations that it may have.
+const RECORDS_MAX: usize = 100;
+/// Intents in the records of one commit: 28 full chunks, which is what 1 MiB takes.
+const INTENTS_MAX: usize = 5_600;
 /// Intents of one chunk, the ending ones included: what fits into one value of the store. More can
 /// only be there when instances are restarted faster than they end.
 const INTENTS_PER_CHUNK_MAX: usize = 200;
@@ -38,30 +37,74 @@ pub(super) async fn commit(
     act: &Act<'_>,
 ) -> Result<usize, WriteError<Infallible>> {
     let mut done = 0;
-    let mut rest = actions;
-    while !rest.is_empty() {
-        let (bite, later) = rest.split_at(bite(planned_on, rest));
-        rest = later;
+    for bite in bites(planned_on, actions) {
         done += state
-            .write(|draft| Ok(apply_all(draft, planned_on, bite, act)))
+            .write(|draft| Ok(apply_all(draft, planned_on, &bite, act)))
             .await?;
     }
     Ok(done)
 }
 
-/// How many of the first actions go into one commit.
-fn bite(state: &State, actions: &[Action]) -> usize {
-    let mut records = BTreeSet::new();
-    let fits = |action: &&Action| {
-        records.insert(record_of(state, action));
-        records.len() <= RECORDS_MAX
-    };
-    let fitting = actions.iter().take(ACTIONS_MAX).take_while(fits).count();
-    fitting.max(1)
+/// The actions as commits. All of a record's are together, in their order, because each commit
+/// writes the whole record. Only what comes before the first record comes again goes ahead of that,
+/// when it does not fit into one commit: the endings, and the first instance of every process.
+fn bites<'a>(state: &State, actions: &'a [Action]) -> Vec<Vec<&'a Action>> {
+    let all = packed(state, actions);
+    if all.len() <= 1 {
+        return all;
+    }
+    let mut seen = BTreeSet::new();
+    let is_new = |action: &&Action| seen.insert(record_of(state, action));
+    let ahead = actions.iter().take_while(is_new).count();
+    let (first, rest) = actions.split_at(ahead);
+    let mut bites = packed(state, first);
+    bites.extend(packed(state, rest));
+    bites
 }
 
+fn packed<'a>(state: &State, actions: &'a [Action]) -> Vec<Vec<&'a Action>> {
+    let mut places = BTreeMap::new();
+    let mut records: Vec<(Record, Vec<&Action>)> = Vec::new();
+    for action in actions {
+        let record = record_of(state, action);
+        let place = *places.entry(record).or_insert_with(|| {
+            records.push((record, Vec::new()));
+            records.len() - 1
+        });
+        records[place].1.push(action);
+    }
+    let mut bites: Vec<Vec<&Action>> = Vec::new();
+    let (mut count, mut intents) = (0, 0);
+    for (record, actions) in records {
+        let weight = weight(state, record, actions.len());
+        if bites.is_empty() || count >= RECORDS_MAX || intents + weight > INTENTS_MAX {
+            bites.push(Vec::new());
+            (count, intents) = (0, 0);
+        }
+        (count, intents) = (count + 1, intents + weight);
+        if let Some(bite) = bites.last_mut() {
+            bite.extend(actions);
+        }
+    }
+    bites
+}
+
+/// How many intents a record has at most, once these actions are applied. A task or a build may be
+/// as large as a value can be.
+fn weight(state: &State, (work, chunk): Record, actions: usize) -> usize {
+    let Work::Process(process) = work else {
+        return INTENTS_PER_CHUNK_MAX;
+    };
+    let there = state.get::<IntentChunk>(&IntentChunkKey { process, chunk });
+    let most = there.map_or(0, |it| it.intents.len()) + actions;
+    most.min(INTENTS_PER_CHUNK_MAX)
+}
+
+/// A work, and which chunk of its intents.
+type Record = (Work, u32);
+
 /// Names the record an action touches, well enough to count them.
-fn record_of(state: &State, action: &Action) -> (Work, u32) {
+fn record_of(state: &State, action: &Action) -> Record {
     let chunk = |guid, index| IntentChunkKey::of(guid, index).chunk;
     match action {
         Action::Place(placement) => match placement.work {
@@ -69,41 +112,73 @@ fn record_of(state: &State, action: &Action) -> (Work, u32) {
             work => (work, 0),
         },
         Action::Unroute(ending) | Action::Stop(ending) | Action::Forget(ending) => {
-            let Work::Process(guid) = ending.work else {
-                return (ending.work, 0);
-            };
-            let mut intents = state.intents_of(guid);
-            let intent = intents.find(|intent| intent.assignment == ending.assignment);
-            let index = intent.map_or(0, |intent| intent.index);
-            (ending.work, chunk(guid, index))
+            let owner = state.owner_of(ending.assignment);
+            (ending.work, owner.map_or(0, |key| key.chunk))
         }
         Action::Abandon { work, .. } => (*work, 0),
     }
 }
 
-fn apply_all(draft: &mut Draft, planned_on: &State, actions: &[Action], act: &Act<'_>) -> usize {
+fn apply_all(draft: &mut Draft, planned_on: &State, actions: &[&Action], act: &Act<'_>) -> usize {
+    let mut desk = Desk {
+        draft,
+        chunks: BTreeMap::new(),
+    };
     let mut done = 0;
     for action in actions {
-        done += usize::from(apply(draft, planned_on, action, act));
+        done += usize::from(apply(&mut desk, planned_on, action, act));
     }
+    desk.put_back();
     done
 }
 
-/// False: it does not fit any more.
-fn apply(draft: &mut Draft, planned_on: &State, action: &Action, act: &Act<'_>) -> bool {
-    match action {
-        Action::Place(placement) => place(draft, placement),
-        Action::Unroute(ending) => {
-            let asked_as_before = is_untouched(draft, planned_on, ending.work);
-            asked_as_before && end(draft, ending, IntentPhase::Unroute { since: act.now })
+/// A draft, and the chunks of it that are being changed: each is written once, however many of its
+/// intents change.
+struct Desk<'d> {
+    draft: &'d mut Draft,
+    chunks: BTreeMap<IntentChunkKey, IntentChunk>,
+}
+
+impl Desk<'_> {
+    fn chunk(&mut self, key: IntentChunkKey) -> &mut IntentChunk {
+        let draft = &self.draft;
+        self.chunks.entry(key).or_insert_with(|| {
+            let chunk = draft.get::<IntentChunk>(&key).map(|it| (**it).clone());
+            chunk.unwrap_or(IntentChunk {
+                process: key.process,
+                chunk: key.chunk,
+                intents: Vec::new(),
+            })
+        })
+    }
+
+    fn put_back(self) {
+        for (key, chunk) in self.chunks {
+            if chunk.intents.is_empty() {
+                self.draft.delete::<IntentChunk>(&key);
+            } else if self.draft.get::<IntentChunk>(&key).map(|it| &**it) != Some(&chunk) {
+                self.draft.put(chunk);
+            }
         }
-        Action::Stop(ending) => end(draft, ending, IntentPhase::Stop),
-        Action::Forget(ending) => forget(draft, ending, act),
-        Action::Abandon { work, why } => abandon(draft, *work, why, act),
     }
 }
 
-fn place(draft: &mut Draft, placement: &Placement) -> bool {
+/// False: it does not fit any more.
+fn apply(desk: &mut Desk<'_>, planned_on: &State, action: &Action, act: &Act<'_>) -> bool {
+    match action {
+        Action::Place(placement) => place(desk, placement),
+        Action::Unroute(ending) => {
+            let asked_as_before = is_untouched(desk.draft, planned_on, ending.work);
+            asked_as_before && end(desk, ending, IntentPhase::Unroute { since: act.now })
+        }
+        Action::Stop(ending) => end(desk, ending, IntentPhase::Stop),
+        Action::Forget(ending) => forget(desk, ending, act),
+        Action::Abandon { work, why } => abandon(desk.draft, *work, why, act),
+    }
+}
+
+fn place(desk: &mut Desk<'_>, placement: &Placement) -> bool {
+    let draft = &mut *desk.draft;
     let intent = Intent {
         assignment: placement.assignment,
         index: placement.index,
@@ -115,7 +190,7 @@ fn place(draft: &mut Draft, placement: &Placement) -> bool {
     };
     match placement.work {
         Work::Process(guid) => {
-            is_wanted(draft, guid, placement) && add_to_chunk(draft, guid, intent)
+            is_wanted(draft, guid, placement) && add_to_chunk(desk, guid, intent)
         }
         Work::Task(guid) => {
             let task = draft.get::<Task>(&guid);
@@ -142,22 +217,13 @@ fn is_wanted(draft: &Draft, guid: ProcessGuid, placement: &Placement) -> bool {
         && app.is_some_and(|app| app.desired_state == DesiredState::Started)
 }
 
-fn add_to_chunk(draft: &mut Draft, process: ProcessGuid, intent: Intent) -> bool {
-    let key = IntentChunkKey::of(process, intent.index);
-    let mut chunk = match draft.get::<IntentChunk>(&key) {
-        Some(chunk) => IntentChunk::clone(chunk),
-        None => IntentChunk {
-            process,
-            chunk: key.chunk,
-            intents: Vec::new(),
-        },
-    };
-    if chunk.intents.len() >= INTENTS_PER_CHUNK_MAX {
-        return false;
+fn add_to_chunk(desk: &mut Desk<'_>, process: ProcessGuid, intent: Intent) -> bool {
+    let chunk = desk.chunk(IntentChunkKey::of(process, intent.index));
+    let fits = chunk.intents.len() < INTENTS_PER_CHUNK_MAX;
+    if fits {
+        chunk.intents.push(intent);
     }
-    chunk.intents.push(intent);
-    draft.put(chunk);
-    true
+    fits
 }
 
 /// Nobody has changed since what is wanted of the work.
@@ -178,8 +244,8 @@ fn is_untouched(draft: &Draft, planned_on: &State, work: Work) -> bool {
 }
 
 /// Move an intent on to a later phase.
-fn end(draft: &mut Draft, ending: &Ending, phase: IntentPhase) -> bool {
-    change(draft, ending, |intent| {
+fn end(desk: &mut Desk<'_>, ending: &Ending, phase: IntentPhase) -> bool {
+    change(desk, ending, |intent| {
         let fits = match (&intent.phase, &phase) {
             (IntentPhase::Run, IntentPhase::Unroute { .. }) => true,
             (IntentPhase::Run, IntentPhase::Stop) => !matches!(ending.work, Work::Process(_)),
@@ -193,14 +259,14 @@ fn end(draft: &mut Draft, ending: &Ending, phase: IntentPhase) -> bool {
     })
 }
 
-fn forget(draft: &mut Draft, ending: &Ending, act: &Act<'_>) -> bool {
-    let forgotten = change(draft, ending, |intent| match intent.phase {
+fn forget(desk: &mut Desk<'_>, ending: &Ending, act: &Act<'_>) -> bool {
+    let forgotten = change(desk, ending, |intent| match intent.phase {
         IntentPhase::Stop => Change::Gone,
         _ => Change::Refused,
     });
     if forgotten && let Work::Task(guid) = ending.work {
         // Cancelled: nothing is left of it now.
-        task::finish_task(draft, act, guid, None);
+        task::finish_task(desk.draft, act, guid, None);
     }
     forgotten
 }
@@ -213,9 +279,10 @@ enum Change {
 }
 
 /// False: the intent is not there, or the change was refused.
-fn change(draft: &mut Draft, ending: &Ending, change: impl FnOnce(&Intent) -> Change) -> bool {
+fn change(desk: &mut Desk<'_>, ending: &Ending, change: impl FnOnce(&Intent) -> Change) -> bool {
+    let draft = &mut *desk.draft;
     match ending.work {
-        Work::Process(guid) => change_chunk(draft, guid, ending.assignment, change),
+        Work::Process(guid) => change_chunk(desk, guid, ending.assignment, change),
         Work::Task(guid) => {
             let before = draft.get::<Task>(&guid).and_then(|it| it.intent.clone());
             let after = changed(before, ending.assignment, change);
@@ -247,40 +314,23 @@ fn changed(
 }
 
 fn change_chunk(
-    draft: &mut Draft,
+    desk: &mut Desk<'_>,
     process: ProcessGuid,
     assignment: AssignmentGuid,
     change: impl FnOnce(&Intent) -> Change,
 ) -> bool {
-    let mut intents = draft.intents_of(process);
-    let Some(index) = intents.find_map(|it| (it.assignment == assignment).then_some(it.index))
-    else {
+    let owner = desk.draft.owner_of(assignment);
+    let Some(key) = owner.filter(|key| key.process == process) else {
         return false;
     };
-    drop(intents);
-    let key = IntentChunkKey::of(process, index);
-    let Some(mut chunk) = draft
-        .get::<IntentChunk>(&key)
-        .map(|it| IntentChunk::clone(it))
-    else {
+    let intents = &mut desk.chunk(key).intents;
+    let Some(at) = intents.iter().position(|it| it.assignment == assignment) else {
         return false;
     };
-    let Some(at) = chunk
-        .intents
-        .iter()
-        .position(|it| it.assignment == assignment)
-    else {
-        return false;
-    };
-    match change(&chunk.intents[at]) {
+    match change(&intents[at]) {
         Change::Refused => return false,
-        Change::To(phase) => chunk.intents[at].phase = phase,
-        Change::Gone => drop(chunk.intents.remove(at)),
-    }
-    if chunk.intents.is_empty() {
-        draft.delete::<IntentChunk>(&key);
-    } else {
-        draft.put(chunk);
+        Change::To(phase) => intents[at].phase = phase,
+        Change::Gone => drop(intents.remove(at)),
     }
     true
 }

@@ -17,39 +17,28 @@ use cfx_protocol::id::{AssignmentGuid, CellGuid};
 use cfx_protocol::link::RHYTHM_MS;
 use futures_util::stream::{self, Stream};
 use imbl::ordmap::DiffItem;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::board::{Assignments, Desired};
-use crate::cells::CellStatus;
+use super::board::{Assignments, Bells, Board, Desired};
 
 /// A stream says something at least this often.
 const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
-
-/// How far one cell's stream has come.
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    /// Of the last frame.
-    token: Token,
-    /// Nothing has changed for this cell up to this revision.
-    covers: u64,
-}
 
 /// Serves the streams; cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     desired: watch::Receiver<Arc<Desired>>,
+    bells: Bells,
     clock: Clock,
-    sent: Arc<Mutex<BTreeMap<CellGuid, Sent>>>,
 }
 
 impl Dispatch {
     #[must_use]
-    pub fn new(desired: watch::Receiver<Arc<Desired>>, clock: Clock) -> Self {
+    pub fn new(board: &Board, clock: Clock) -> Self {
         Self {
-            desired,
+            desired: board.published(),
+            bells: board.bells(),
             clock,
-            sent: Arc::default(),
         }
     }
 
@@ -74,24 +63,9 @@ impl Dispatch {
     pub(crate) fn follow(&self, cell: CellGuid) -> CellStream {
         CellStream {
             cell,
+            bell: self.bells.of(cell),
             dispatch: self.clone(),
             last: None,
-        }
-    }
-
-    /// The revision up to which a cell has taken over its desired set: none before its first, and
-    /// what another controller said before does not count.
-    #[must_use]
-    pub fn applied(&self, cell: CellGuid, status: &CellStatus) -> Option<u64> {
-        let applied = status.applied?;
-        let now = self.desired.borrow().token;
-        if (applied.cluster, applied.epoch) != (now.cluster, now.epoch) {
-            return None;
-        }
-        let sent = self.sent.lock().get(&cell).copied();
-        match sent {
-            Some(sent) if sent.token == applied => Some(sent.covers),
-            _ => Some(applied.revision),
         }
     }
 }
@@ -100,6 +74,7 @@ impl Dispatch {
 #[derive(Debug)]
 pub(crate) struct CellStream {
     cell: CellGuid,
+    bell: watch::Receiver<u64>,
     dispatch: Dispatch,
     /// None before the snapshot.
     last: Option<Last>,
@@ -121,7 +96,7 @@ impl CellStream {
                 return Some(frame);
             }
             let wait = RHYTHM.saturating_sub(self.silence());
-            let changed = self.dispatch.desired.changed();
+            let changed = self.bell.changed();
             if let Ok(Err(_)) = tokio::time::timeout(wait, changed).await {
                 return None;
             }
@@ -130,6 +105,7 @@ impl CellStream {
 
     /// What there is to say now, without waiting.
     pub(crate) fn ready(&mut self) -> Option<DesiredFrame> {
+        self.bell.mark_unchanged();
         let Some(mut last) = self.last.take() else {
             return Some(self.snapshot());
         };
@@ -152,8 +128,8 @@ impl CellStream {
     }
 
     fn snapshot(&mut self) -> DesiredFrame {
-        let desired = self.dispatch.desired.borrow_and_update().clone();
-        let assignments = desired.cells.get(&self.cell).cloned().unwrap_or_default();
+        let desired = self.dispatch.desired();
+        let assignments = desired.assignments(self.cell);
         let specs = specs_of(&desired, assignments.values());
         let frame = DesiredFrame::Snapshot {
             token: desired.token,
@@ -166,17 +142,15 @@ impl CellStream {
             assignments,
             specs: specs.into_keys().collect(),
         });
-        self.covers(desired.token, desired.token.revision);
         frame
     }
 
     /// What changed since the last frame, if anything did.
     fn delta(&mut self, last: &mut Last) -> Option<DesiredFrame> {
-        let desired = self.dispatch.desired.borrow_and_update().clone();
-        let now = desired.cells.get(&self.cell).cloned().unwrap_or_default();
+        let desired = self.dispatch.desired();
+        let now = desired.assignments(self.cell);
         let (upsert, remove) = difference(&last.assignments, &now);
         if upsert.is_empty() && remove.is_empty() {
-            self.covers(last.token, desired.token.revision);
             return None;
         }
         let mut specs = specs_of(&desired, upsert.iter());
@@ -190,13 +164,7 @@ impl CellStream {
         };
         last.token = desired.token;
         last.assignments = now;
-        self.covers(desired.token, desired.token.revision);
         Some(frame)
-    }
-
-    fn covers(&self, token: Token, covers: u64) {
-        let mut sent = self.dispatch.sent.lock();
-        sent.insert(self.cell, Sent { token, covers });
     }
 }
 

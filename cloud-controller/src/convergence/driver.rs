@@ -1,9 +1,9 @@
-//! The reconciler: looks at everything, plans, commits, and waits until something has changed.
+//! The reconciler: looks at what changed, plans, commits, and waits until something has changed.
 //!
 //! It is woken by the state, by reports, by acknowledgements of routers and by time. A pass that
-//! fails is simply made again: nothing but the store remembers it.
+//! fails is simply made again: nothing but the store remembers it. A slow sweep over everything is a
+//! safety net that is to catch nothing; what it does catch is counted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use cfx_process::entropy::IdSource;
 use super::commit::commit;
 use super::dispatch::Dispatch;
 use super::insight::Insight;
-use super::outcome;
-use super::progress::Progress;
+use super::mirror::Mirror;
+use super::outcome::{self, Open};
 use super::snapshot::Moment;
 use crate::actions::{Act, act};
 use crate::cells::Observed;
@@ -31,8 +31,8 @@ pub(crate) const IDLE_PASS: Duration = Duration::from_millis(500);
 pub(crate) const BUSY_PASS: Duration = Duration::from_millis(100);
 /// After a pass that the store did not take.
 pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// Between two sweeps over what is kept in memory only.
-pub(crate) const SWEEP: Duration = Duration::from_secs(60);
+/// Between two sweeps over everything.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Everything the loop works with.
 #[derive(Debug)]
@@ -55,23 +55,18 @@ impl Driver {
             observed: self.observed.changes(),
             routers: self.routers.changes(),
         };
-        let listening_since = self.clock.monotonic();
-        let (mut progress, mut swept) = (Progress::default(), listening_since);
+        let mut follower = self.follower();
         loop {
             woken.mark_seen();
-            let wait = match self.pass(&mut progress, listening_since).await {
-                Ok(()) if progress.is_empty() => IDLE_PASS,
-                Ok(()) => BUSY_PASS,
+            let wait = match self.pass(&mut follower).await {
+                Ok(()) if follower.mirror.is_busy() => BUSY_PASS,
+                Ok(()) => IDLE_PASS,
                 Err(error) => {
                     self.events.pass_failed(&error.to_string());
                     self.clock.sleep(FAILED_PAUSE).await;
                     continue;
                 }
             };
-            if self.clock.monotonic().saturating_sub(swept) >= SWEEP {
-                self.sweep();
-                swept = self.clock.monotonic();
-            }
             tokio::select! {
                 () = woken.any() => self.clock.sleep(COALESCE).await,
                 () = self.clock.sleep(wait) => {}
@@ -79,54 +74,79 @@ impl Driver {
         }
     }
 
+    /// The memory of the loop, which begins to listen now.
+    pub(crate) fn follower(&self) -> Follower {
+        let now = self.clock.monotonic();
+        Follower {
+            mirror: Mirror::new(&self.observed, now),
+            open: Open::default(),
+            listening_since: now,
+            swept: now,
+            sweep_every: SWEEP,
+        }
+    }
+
     pub(crate) async fn pass(
         &self,
-        progress: &mut Progress,
-        listening_since: Duration,
+        follower: &mut Follower,
     ) -> Result<(), crate::state::WriteError<std::convert::Infallible>> {
         let act = Act {
             now: self.clock.now(),
             ids: &self.ids,
             actor: act::platform(),
         };
-        let instances = self.observed.instances();
-        outcome::apply(&self.state, &instances, &act).await?;
-        let state = self.state.read();
-        let cells: BTreeMap<_, _> = self
-            .observed
-            .cells()
-            .into_iter()
-            .map(|cell| (cell.registration.guid, cell))
-            .collect();
         let now = self.clock.monotonic();
-        let moment = Moment {
-            state: &state,
-            instances: &instances,
-            cells: &cells,
-            dispatch: &self.dispatch,
-            confirmed: self.routers.confirmed(now),
-            now,
-            wall: act.now,
-            listening_since,
-        };
-        let snapshot = moment.snapshot(progress);
-        let plan = cfx_planner::plan(&snapshot, now, self.ids.number());
+        let instances = self.observed.instances();
+        outcome::apply(&self.state, &instances, &mut follower.open, &act).await?;
+        let listening_since = follower.listening_since;
+        let moment = follower
+            .mirror
+            .follow(&self.observed, |cells, instances| Moment {
+                state: self.state.read(),
+                instances,
+                cells,
+                desired: self.dispatch.desired(),
+                confirmed: self.routers.confirmed(now),
+                now,
+                wall: act.now,
+                listening_since,
+            });
+        if now.saturating_sub(follower.swept) >= follower.sweep_every {
+            self.sweep(follower, &moment);
+            follower.swept = now;
+        }
+        let plan = follower.mirror.planner.plan(now, self.ids.number());
         if self.insight.learn(&plan) {
             self.events.mode_changed(plan.mode);
         }
-        let done = commit(&self.state, &state, &plan.actions, &act).await?;
+        let done = commit(&self.state, &moment.state, &plan.actions, &act).await?;
         self.events
             .planned(&plan, done, self.clock.monotonic().saturating_sub(now));
         Ok(())
     }
 
-    pub(crate) fn sweep(&self) {
-        self.observed
-            .forget_silent(CELL_FORGOTTEN, self.clock.monotonic());
+    /// Look at everything. What is found was missed before, and is repaired.
+    fn sweep(&self, follower: &mut Follower, moment: &Moment) {
+        self.events.swept(follower.mirror.sweep(moment));
+        self.observed.forget_silent(CELL_FORGOTTEN, moment.now);
         let desired = self.dispatch.desired();
-        let present = desired.cells.values().flat_map(|set| set.keys().copied());
+        let present = desired
+            .cells
+            .values()
+            .flat_map(|set| set.assignments.keys().copied());
         self.insight.retain(&present.collect());
     }
+}
+
+/// What the loop keeps from pass to pass; it is made anew from everything at a start.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) mirror: Mirror,
+    open: Open,
+    listening_since: Duration,
+    swept: Duration,
+    /// The simulator sweeps in each pass, so that nothing that is missed stays hidden.
+    pub(crate) sweep_every: Duration,
 }
 
 /// Everything that can ask for a pass.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cfx_planner::plan::{Action, Mode, Plan, Unplaced};
+use cfx_planner::plan::{self, Action, Cause, Choice, Mode, Plan, Unplaced};
 use cfx_planner::snapshot::Work;
 use cfx_protocol::id::{AssignmentGuid, ProcessGuid};
 use parking_lot::RwLock;
@@ -16,7 +16,7 @@ pub struct Insight(Arc<RwLock<Inner>>);
 #[derive(Debug)]
 struct Inner {
     /// Why each present instance is where it is.
-    placed: BTreeMap<AssignmentGuid, String>,
+    placed: BTreeMap<AssignmentGuid, (Cause, Choice)>,
     unplaced: BTreeMap<(Work, u32), Unplaced>,
     mode: Mode,
 }
@@ -35,7 +35,9 @@ impl Insight {
     /// Why an instance was placed where it is.
     #[must_use]
     pub fn placed(&self, assignment: AssignmentGuid) -> Option<String> {
-        self.0.read().placed.get(&assignment).cloned()
+        let inner = self.0.read();
+        let (cause, choice) = inner.placed.get(&assignment)?;
+        Some(plan::reason(cause, choice))
     }
 
     /// Why an instance is nowhere, when the newest plan wanted it and no cell could take it.
@@ -68,7 +70,7 @@ impl Insight {
         for action in &plan.actions {
             match action {
                 Action::Place(placement) => {
-                    let reason = placement.to_string();
+                    let reason = (placement.cause.clone(), placement.choice.clone());
                     inner.placed.insert(placement.assignment, reason);
                 }
                 Action::Forget(ending) => drop(inner.placed.remove(&ending.assignment)),

@@ -1,12 +1,12 @@
 //! The loop that makes the platform what it is meant to be.
 //!
 //! ```text
-//!   State ----+            +-- commit --> State -- board --> dispatch --> cells
-//!             +- snapshot -> plan
-//!   Observed -+            +-- insight --> `cfx why`
+//!   State ----+                       +-- commit --> State -- board --> dispatch --> cells
+//!             +- mirror --> Planner --+
+//!   Observed -+                       +-- insight --> `cfx why`
 //! ```
-//! One reconciler: it takes no input, recomputes from everything, and doing it twice changes
-//! nothing. Cells hear only what is durable.
+//! One reconciler: it takes no input, follows what changed, and doing it twice changes nothing. A
+//! slow sweep compares what it followed with everything. Cells hear only what is durable.
 
 pub mod board;
 pub mod dispatch;
@@ -16,6 +16,7 @@ pub mod spec;
 mod commit;
 mod environment;
 mod insight;
+mod mirror;
 mod outcome;
 mod progress;
 mod snapshot;
@@ -26,7 +27,6 @@ pub use dispatch::Dispatch;
 pub use driver::Driver;
 pub use insight::Insight;
 pub use outcome::record_crashes;
-pub(crate) use progress::Progress;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 //! everything here: an outcome is applied when the record does not show it yet, so each is applied
 //! once, however often it is reported and wherever the controller crashed.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use cfx_planner::plan::Abandoned;
 use cfx_protocol::actual::{CrashReport, InstanceReport, Outcome, StagingFailure};
@@ -22,7 +24,7 @@ use crate::state::deployment::Deployment;
 use crate::state::intent::{Intent, IntentPhase};
 use crate::state::process::Process;
 use crate::state::task::{Task, TaskState};
-use crate::state::{Draft, State, StateHandle, WriteError};
+use crate::state::{Draft, State, StateHandle, Stored, WriteError, changed_keys};
 
 /// Crashes recorded in one commit: two events each, and a commit has 128 operations.
 const CRASHES_PER_COMMIT: usize = 60;
@@ -37,13 +39,53 @@ enum News {
     StagingsLate,
 }
 
+/// Works whose end is waited for. It follows the state by its differences: works that ended long
+/// ago are kept as history, and there may be many.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    followed: Arc<State>,
+    tasks: BTreeSet<TaskGuid>,
+    builds: BTreeSet<BuildGuid>,
+    deployments: BTreeSet<DeploymentGuid>,
+}
+
+impl Open {
+    fn follow(&mut self, state: &Arc<State>) {
+        let over = |task: &Task| matches!(task.state, TaskState::Succeeded | TaskState::Failed);
+        let staging = |build: &Build| build.state == BuildState::Staging;
+        let active = |deployment: &Deployment| deployment.status.is_active();
+        refresh(&mut self.tasks, &self.followed, state, |it| !over(it));
+        refresh(&mut self.builds, &self.followed, state, staging);
+        refresh(&mut self.deployments, &self.followed, state, active);
+        self.followed = state.clone();
+    }
+}
+
+fn refresh<R: Stored + Eq>(
+    open: &mut BTreeSet<R::Key>,
+    before: &State,
+    after: &State,
+    is_open: impl Fn(&R) -> bool,
+) {
+    for key in changed_keys::<R>(before, after) {
+        if after.get::<R>(&key).is_some_and(|it| is_open(it)) {
+            open.insert(key);
+        } else {
+            open.remove(&key);
+        }
+    }
+}
+
 /// Bring the state in line with what cells reported. Answers how many things were new.
 pub(super) async fn apply(
     handle: &StateHandle,
     instances: &Instances,
+    open: &mut Open,
     act: &Act<'_>,
 ) -> Result<usize, WriteError<Infallible>> {
-    let news = news(&handle.read(), instances, act.now);
+    let state = handle.read();
+    open.follow(&state);
+    let news = news(&state, instances, open, act.now);
     for one in &news {
         handle
             .write(|draft| {
@@ -75,12 +117,9 @@ fn apply_one(draft: &mut Draft, news: &News, act: &Act<'_>) {
     }
 }
 
-fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
+fn news(state: &State, instances: &Instances, open: &Open, now: Timestamp) -> Vec<News> {
     let (mut news, mut late) = (Vec::new(), false);
-    for task in state.all::<Task>() {
-        if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
-            continue;
-        }
+    for task in open.tasks.iter().filter_map(|it| state.get::<Task>(it)) {
         let Some(report) = report_of(instances, task.intent.as_ref()) else {
             continue;
         };
@@ -94,10 +133,7 @@ fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
             _ => {}
         }
     }
-    for build in state.all::<Build>() {
-        if build.state != BuildState::Staging {
-            continue;
-        }
+    for build in open.builds.iter().filter_map(|it| state.get::<Build>(it)) {
         let report = report_of(instances, build.intent.as_ref());
         let outcome = report.and_then(|report| report.outcome.as_ref());
         if let Some(outcome @ Outcome::Staging { .. }) = outcome {
@@ -107,7 +143,8 @@ fn news(state: &State, instances: &Instances, now: Timestamp) -> Vec<News> {
         }
     }
     news.extend(late.then_some(News::StagingsLate));
-    let active = state.all::<Deployment>().filter(|it| it.status.is_active());
+    let active = open.deployments.iter();
+    let active = active.filter_map(|it| state.get::<Deployment>(it));
     news.extend(active.filter_map(|deployment| rollout(state, instances, deployment)));
     news
 }

@@ -26,7 +26,7 @@ struct Ending {
 }
 
 impl Progress {
-    /// A pass over all intents begins.
+    /// A look at all intents that are ending begins.
     pub(super) fn begin(&mut self) {
         self.pass += 1;
     }
@@ -37,7 +37,7 @@ impl Progress {
         self.endings.retain(|_, ending| ending.seen_in == pass);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.endings.is_empty()
     }
 

@@ -1,7 +1,7 @@
 //! What the planner gets to see, made from the state, the cells' reports, the routers'
 //! acknowledgements and what each cell has taken over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use cfx_planner::snapshot::{
     Cell, Intent, Phase, Process, Rollout, Root, RunOnce, Seen, Shape, Size, Snapshot, Work,
 };
 use cfx_protocol::desired::Root as SpecRoot;
-use cfx_protocol::id::{AppGuid, CellGuid, DropletGuid, OrgGuid, ProcessGuid};
+use cfx_protocol::id::{AppGuid, CellGuid, OrgGuid, ProcessGuid};
 use cfx_protocol::instance::InstanceState;
 use jiff::Timestamp;
 
-use super::dispatch::Dispatch;
+use super::board::Desired;
 use super::progress::Progress;
 use super::spec;
-use crate::cells::observed::{CellStatus, Instances};
+use crate::cells::observed::{CellStatus, Cells, Instances};
 use crate::state::app::{App, DesiredState};
 use crate::state::build::{Build, BuildState};
 use crate::state::deployment::Deployment;
@@ -31,11 +31,11 @@ use crate::state::{Link, State};
 const IMAGE_RUNTIME: &str = "docker";
 
 /// One moment, from all sides.
-pub(super) struct Moment<'a> {
-    pub(super) state: &'a State,
-    pub(super) instances: &'a Instances,
-    pub(super) cells: &'a BTreeMap<CellGuid, CellStatus>,
-    pub(super) dispatch: &'a Dispatch,
+pub(super) struct Moment {
+    pub(super) state: Arc<State>,
+    pub(super) instances: Instances,
+    pub(super) cells: Cells,
+    pub(super) desired: Arc<Desired>,
     /// The revision that all routers serve.
     pub(super) confirmed: Option<u64>,
     pub(super) now: Duration,
@@ -43,19 +43,19 @@ pub(super) struct Moment<'a> {
     pub(super) listening_since: Duration,
 }
 
-impl Moment<'_> {
+impl Moment {
+    /// All of it.
     pub(super) fn snapshot(&self, progress: &mut Progress) -> Snapshot {
         progress.begin();
         let processes = self.processes(progress);
         let runs = self.runs(progress);
         progress.finish();
-        let cached = cached_droplets(&processes);
-        let cell = |(guid, status): (&CellGuid, &CellStatus)| {
-            let cached = cached.get(guid).cloned().unwrap_or_default();
-            (*guid, cell(status, cached))
-        };
         Snapshot {
-            cells: self.cells.iter().map(cell).collect(),
+            cells: self
+                .cells
+                .iter()
+                .map(|(guid, it)| (*guid, cell(it)))
+                .collect(),
             processes,
             runs,
             listening_since: self.listening_since,
@@ -73,7 +73,7 @@ impl Moment<'_> {
             .collect()
     }
 
-    fn process(&self, guid: ProcessGuid, progress: &mut Progress) -> Option<Process> {
+    pub(super) fn process(&self, guid: ProcessGuid, progress: &mut Progress) -> Option<Process> {
         let intents: Vec<_> = self
             .state
             .intents_of(guid)
@@ -124,7 +124,7 @@ impl Moment<'_> {
         if app.desired_state != DesiredState::Started {
             return None;
         }
-        let root = spec::root(self.state, running.droplet?).ok()?;
+        let root = spec::root(&self.state, running.droplet?).ok()?;
         Some((running, self.org(app)?, root))
     }
 
@@ -144,30 +144,41 @@ impl Moment<'_> {
     }
 
     fn runs(&self, progress: &mut Progress) -> Vec<RunOnce> {
-        let mut runs = Vec::new();
-        for build in self.state.all::<Build>() {
-            let wanted = build.state == BuildState::Staging && build.work.is_some();
-            if wanted || build.intent.is_some() {
-                runs.extend(self.staging(build, wanted, progress));
-            }
-        }
-        for task in self.state.all::<Task>() {
-            let wanted = matches!(task.state, TaskState::Pending | TaskState::Running);
-            if wanted || task.intent.is_some() {
-                runs.extend(self.task(task, wanted, progress));
-            }
-        }
-        runs
+        let tasks = self.state.all::<Task>().map(|it| Work::Task(it.guid));
+        let builds = self.state.all::<Build>().map(|it| Work::Staging(it.guid));
+        tasks
+            .chain(builds)
+            .filter_map(|work| self.run(work, progress))
+            .collect()
     }
 
-    fn staging(&self, build: &Build, wanted: bool, progress: &mut Progress) -> Option<RunOnce> {
+    /// A work that runs once, if it is to run or something of it is left.
+    pub(super) fn run(&self, work: Work, progress: &mut Progress) -> Option<RunOnce> {
+        match work {
+            Work::Process(_) => None,
+            Work::Task(guid) => {
+                let task = self.state.get::<Task>(&guid)?;
+                let wanted = matches!(task.state, TaskState::Pending | TaskState::Running);
+                let is_there = wanted || task.intent.is_some();
+                is_there.then(|| self.task(task, wanted, progress))?
+            }
+            Work::Staging(guid) => {
+                let build = self.state.get::<Build>(&guid)?;
+                let wanted = build.state == BuildState::Staging && build.work.is_some();
+                let is_there = wanted || build.intent.is_some();
+                is_there.then(|| self.staging(build, wanted, progress))
+            }
+        }
+    }
+
+    fn staging(&self, build: &Build, wanted: bool, progress: &mut Progress) -> RunOnce {
         let stack = build.work.as_ref().map(|work| work.stack.clone());
         let root = SpecRoot::Stack {
             name: stack.unwrap_or_default(),
             droplet: None,
         };
         let intent = build.intent.as_ref();
-        Some(RunOnce {
+        RunOnce {
             work: Work::Staging(build.guid),
             app: build.app,
             org: self.org_of(build.app),
@@ -175,11 +186,11 @@ impl Moment<'_> {
             wanted,
             age: self.age(build.meta.created_at),
             intent: intent.map(|intent| self.intent(intent, progress)),
-        })
+        }
     }
 
     fn task(&self, task: &Task, wanted: bool, progress: &mut Progress) -> Option<RunOnce> {
-        let root = spec::root(self.state, task.droplet).ok();
+        let root = spec::root(&self.state, task.droplet).ok();
         let intent = task.intent.as_ref();
         // Without its droplet it can still end, but not begin.
         let root = match (root, intent) {
@@ -250,7 +261,7 @@ impl Moment<'_> {
             return self.believed(intent.cell, there);
         }
         let cell = self.cells.get(&intent.cell).filter(|cell| cell.known);
-        let applied = cell.and_then(|cell| self.dispatch.applied(intent.cell, cell));
+        let applied = cell.and_then(|cell| self.desired.applied(intent.cell, cell));
         let ordered_away = progress.is_ordered_away(intent, self.state.revision, applied);
         match there {
             None | Some(Seen::Unknown) if ordered_away && cell.is_some() => Seen::Gone,
@@ -268,7 +279,7 @@ impl Moment<'_> {
     }
 }
 
-fn cell(status: &CellStatus, cached: BTreeSet<DropletGuid>) -> Cell {
+pub(super) fn cell(status: &CellStatus) -> Cell {
     let registration = &status.registration;
     Cell {
         name: registration.name.as_str().into(),
@@ -280,23 +291,7 @@ fn cell(status: &CellStatus, cached: BTreeSet<DropletGuid>) -> Cell {
         heard: status.heard,
         healthy: status.healthy,
         draining: status.draining,
-        cached,
     }
-}
-
-/// A cell that runs a droplet has it.
-fn cached_droplets(processes: &[Process]) -> BTreeMap<CellGuid, BTreeSet<DropletGuid>> {
-    let mut cached: BTreeMap<CellGuid, BTreeSet<DropletGuid>> = BTreeMap::new();
-    for process in processes {
-        let Some(droplet) = process.shape.droplet else {
-            continue;
-        };
-        let of_version = |intent: &&Intent| intent.version == process.version;
-        for intent in process.intents.iter().filter(of_version) {
-            cached.entry(intent.cell).or_default().insert(droplet);
-        }
-    }
-    cached
 }
 
 fn shape(memory_mb: u32, disk_mb: u32, root: SpecRoot) -> Shape {

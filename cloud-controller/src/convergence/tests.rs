@@ -110,12 +110,11 @@ fn place(index: u32, version: u64) -> Action {
         },
         cause: Cause::Missing,
         choice: Choice {
-            cell: "cell-1".into(),
             zone: "z1".into(),
             in_zone: 0,
             on_cell: 0,
             load_percent: 1,
-            fitting: 1,
+            offering: 1,
             cells: 1,
         },
     })
@@ -157,12 +156,23 @@ fn phases(state: &StateHandle) -> Vec<(u32, IntentPhase)> {
 
 #[tokio::test]
 async fn a_large_plan_is_committed_in_bites_that_the_store_takes() {
-    let state = platform(CHUNK_SIZE * 40).await;
-    let actions: Vec<_> = (0..CHUNK_SIZE * 40).map(|index| place(index, 1)).collect();
+    let state = platform(CHUNK_SIZE * 80).await;
+    let actions: Vec<_> = (0..CHUNK_SIZE * 80).map(|index| place(index, 1)).collect();
     let before = state.read().revision;
     assert_eq!(carry_out(&state, &state, &actions).await, actions.len());
     let commits = state.read().revision - before;
     assert!((2..=4).contains(&commits), "{commits}");
+    assert_eq!(phases(&state).len(), actions.len());
+}
+
+#[tokio::test]
+async fn a_record_is_written_once_however_its_actions_are_mixed() {
+    let state = platform(CHUNK_SIZE * 20).await;
+    let before = state.read().revision;
+    let mixed = (0..CHUNK_SIZE).flat_map(|nth| (0..20).map(move |chunk| chunk * CHUNK_SIZE + nth));
+    let actions: Vec<_> = mixed.map(|index| place(index, 1)).collect();
+    assert_eq!(carry_out(&state, &state, &actions).await, actions.len());
+    assert_eq!(state.read().revision - before, 1);
     assert_eq!(phases(&state).len(), actions.len());
 }
 
@@ -218,7 +228,7 @@ async fn an_instance_without_its_droplet_is_named_without_its_spec() {
     carry_out(&state, &state, &[place(0, 1)]).await;
     let board = Board::new(state, "http://api".into());
     let published = board.published().borrow().clone();
-    assert_eq!(published.cells[&CELL].len(), 1);
+    assert_eq!(published.cells[&CELL].assignments.len(), 1);
     assert!(published.specs.is_empty());
 }
 

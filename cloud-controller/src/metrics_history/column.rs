@@ -291,7 +291,7 @@ impl Tier {
     }
 
     fn begins(&self) -> Option<i64> {
-        self.oldest().or(self.tail.map(|(start, _)| start))
+        self.oldest().or_else(|| self.tail.map(|(start, _)| start))
     }
 
     /// Only whole blocks are dropped.

@@ -9,6 +9,8 @@ use super::{Error, LOOKBACK_MS, STEPS_MAX, VALUES_MAX, WORK_MAX};
 
 /// The label that a series's name is.
 const NAME: &str = "__name__";
+/// How far before an instant points are loaded, milliseconds: two of the coarsest.
+const LOADED_BACK_MS: i64 = 2 * 60_000;
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -128,8 +130,7 @@ impl<'q> Evaluation<'q> {
         end_ms: i64,
     ) -> Result<Self, Error> {
         let load = |selector: &Selector| {
-            // Coarse points are looked for twice their width back.
-            let back = selector.range_ms.unwrap_or(LOOKBACK_MS.max(2 * 60_000));
+            let back = selector.range_ms.unwrap_or(LOADED_BACK_MS);
             let after = start_ms - selector.offset_ms - back;
             source.load(selector, after, end_ms - selector.offset_ms)
         };

@@ -2,6 +2,7 @@
 //!
 //! `table` says what is true, `publisher` tells the routers and hears what they confirm.
 
+mod keeper;
 pub mod publisher;
 pub mod routers;
 pub mod table;

@@ -1,4 +1,4 @@
-//! Publishes the route table: recomputes it when its inputs changed, and streams the difference
+//! Publishes the route table: brings it in line when its inputs changed, and streams the difference
 //! to each router.
 //!
 //! After a start nothing is published before every cell that has instances has reported, or had
@@ -19,9 +19,11 @@ use futures_util::stream::{self, Stream};
 use imbl::ordmap::DiffItem;
 use tokio::sync::watch;
 
+use super::keeper::Keeper;
 use super::routers::{Connected, Routers};
-use super::table::{self, Table};
+use super::table::Table;
 use crate::cells::Observed;
+use crate::events::Events;
 use crate::state::intent::{IntentChunk, IntentPhase};
 use crate::state::{State, StateHandle};
 
@@ -30,6 +32,8 @@ const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
 /// Between two tables: the first change after a quiet time is published at once, and those that
 /// follow it closely share the next table.
 pub const TICK: Duration = Duration::from_millis(10);
+/// Between two sweeps over everything.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// A table as routers follow it.
 #[derive(Debug, Clone)]
@@ -54,7 +58,12 @@ pub struct Reconciler {
     observed: Observed,
     routers: Routers,
     clock: Clock,
+    events: Arc<Events>,
+    keeper: Keeper,
     started: Duration,
+    swept: Duration,
+    /// The simulator sweeps each time, so that nothing that is missed stays hidden.
+    pub(crate) sweep_every: Duration,
     published: watch::Sender<Option<Arc<Published>>>,
 }
 
@@ -65,6 +74,7 @@ pub fn publisher(
     observed: Observed,
     routers: Routers,
     clock: Clock,
+    events: Arc<Events>,
 ) -> (Publisher, Reconciler) {
     let (sender, receiver) = watch::channel(None);
     let publisher = Publisher {
@@ -74,6 +84,10 @@ pub fn publisher(
     };
     let reconciler = Reconciler {
         started: clock.monotonic(),
+        swept: clock.monotonic(),
+        sweep_every: SWEEP,
+        keeper: Keeper::new(&observed),
+        events,
         state,
         observed,
         routers,
@@ -85,7 +99,7 @@ pub fn publisher(
 
 impl Reconciler {
     /// Follow state and reports for as long as the controller lives.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut state = self.state.changes();
         let mut observed = self.observed.changes();
         loop {
@@ -102,15 +116,18 @@ impl Reconciler {
         }
     }
 
-    pub(crate) fn reconcile(&self) {
-        let state = self.state.read();
+    pub(crate) fn reconcile(&mut self) {
         let before = self.published.borrow().clone();
-        if before.is_none() && !self.is_informed(&state) {
+        if before.is_none() && !self.is_informed(&self.state.read()) {
             return;
         }
-        let none = Table::new();
-        let old = before.as_ref().map_or(&none, |before| &before.table);
-        let table = table::build(&state, &self.observed.instances(), old);
+        let (mut table, state, instances) = self.keeper.follow(&self.observed, &self.state);
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.swept) >= self.sweep_every {
+            self.swept = now;
+            self.events.swept(self.keeper.sweep(&state, &instances));
+            table = self.keeper.table();
+        }
         let covers = state.revision;
         if let Some(before) = &before
             && table.ptr_eq(&before.table)

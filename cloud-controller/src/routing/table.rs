@@ -48,7 +48,8 @@ pub fn build(state: &State, instances: &Instances, before: &Table) -> Table {
     table
 }
 
-fn entry(state: &State, instances: &Instances, route: &Route) -> Option<TableRoute> {
+/// The entry of one route, as in `build`.
+pub(super) fn entry(state: &State, instances: &Instances, route: &Route) -> Option<TableRoute> {
     let domain = state.get::<Domain>(&route.domain)?;
     let mut leads_somewhere = false;
     let mut endpoints = BTreeMap::new();

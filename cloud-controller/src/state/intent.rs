@@ -95,6 +95,10 @@ impl Record for IntentChunk {
             chunk: self.chunk,
         }
     }
+
+    fn owned(&self) -> Option<(IntentChunkKey, &[Intent])> {
+        Some((self.key(), &self.intents))
+    }
 }
 
 impl super::State {

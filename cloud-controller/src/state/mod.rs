@@ -4,6 +4,7 @@
 //! is a pure function of a `Draft` (a private copy plus the list of what changed). The `handle`
 //! commits a draft to the store and then publishes it. Nothing here knows of HTTP, cells or time.
 
+mod diff;
 mod draft;
 mod handle;
 mod table;
@@ -31,6 +32,7 @@ pub mod stack;
 pub mod task;
 pub mod user;
 
+pub use diff::changed_keys;
 pub use draft::Draft;
 pub use handle::{OpenError, StateHandle, WriteError};
 pub use table::{Link, Record, Stored, Table};

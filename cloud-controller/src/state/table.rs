@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use std::sync::Arc;
 
+use cfx_protocol::id::AssignmentGuid;
+
 use super::State;
+use super::intent::{Intent, IntentChunkKey};
 
 /// One kind of durable thing. Its store key is `/cfx/v1/<KIND>/<key>`.
 pub trait Record:
@@ -28,6 +31,11 @@ pub trait Record:
 
     /// The key as a guid, for the index of links.
     fn guid(&self) -> Option<Uuid> {
+        None
+    }
+
+    /// The intents of a process that this record is, for the index of their owners.
+    fn owned(&self) -> Option<(IntentChunkKey, &[Intent])> {
         None
     }
 }
@@ -67,6 +75,9 @@ pub type Table<R> = OrdMap<<R as Record>::Key, Arc<R>>;
 /// Which children belong to whom.
 pub(super) type Links = OrdMap<Link, OrdSet<Uuid>>;
 
+/// In which chunk the intent with an assignment is.
+pub(super) type Owners = OrdMap<AssignmentGuid, IntentChunkKey>;
+
 /// A record that knows its table.
 pub trait Stored: Record {
     fn table(state: &State) -> &Table<Self>;
@@ -98,6 +109,10 @@ impl State {
     pub(super) fn insert<R: Stored>(&mut self, record: Arc<R>) {
         let key = record.key();
         self.unlink::<R>(&key);
+        if let Some((chunk, intents)) = record.owned() {
+            let owned = intents.iter().map(|intent| (intent.assignment, chunk));
+            self.owners.extend(owned);
+        }
         if let Some(guid) = record.guid() {
             for link in record.links() {
                 self.links.entry(link).or_default().insert(guid);
@@ -111,10 +126,19 @@ impl State {
         R::table_mut(self).remove(key);
     }
 
+    /// Where the intent with an assignment is, if it is of a process.
+    #[must_use]
+    pub fn owner_of(&self, assignment: AssignmentGuid) -> Option<IntentChunkKey> {
+        self.owners.get(&assignment).copied()
+    }
+
     fn unlink<R: Stored>(&mut self, key: &R::Key) {
         let Some(old) = R::table(self).get(key).cloned() else {
             return;
         };
+        for intent in old.owned().map_or(&[][..], |(_, intents)| intents) {
+            self.owners.remove(&intent.assignment);
+        }
         let Some(guid) = old.guid() else { return };
         for link in old.links() {
             let Some(children) = self.links.get_mut(&link) else {
@@ -136,6 +160,7 @@ macro_rules! tables {
         pub struct State {
             pub(crate) revision: u64,
             links: $crate::state::table::Links,
+            owners: $crate::state::table::Owners,
             $($field: $crate::state::Table<$record>,)+
         }
 

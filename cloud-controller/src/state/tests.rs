@@ -97,3 +97,35 @@ async fn links_follow_a_record_that_moves_or_goes() {
         .expect("writes");
     assert_eq!(children(9), 0);
 }
+
+#[test]
+fn the_owner_of_an_assignment_is_known_as_long_as_its_intent() {
+    use super::intent::{Intent, IntentChunk, IntentChunkKey, IntentPhase};
+    use cfx_protocol::id::{AssignmentGuid, CellGuid, ProcessGuid};
+    let process = ProcessGuid(Uuid::from_u128(1));
+    let assignment = |n| AssignmentGuid(Uuid::from_u128(n));
+    let chunk = |guids: &[u128]| IntentChunk {
+        process,
+        chunk: 2,
+        intents: guids
+            .iter()
+            .map(|n| Intent {
+                assignment: assignment(*n),
+                index: 200,
+                version: 1,
+                cell: CellGuid(Uuid::from_u128(9)),
+                memory_mb: 64,
+                disk_mb: 64,
+                phase: IntentPhase::Run,
+            })
+            .collect(),
+    };
+    let key = IntentChunkKey { process, chunk: 2 };
+    let mut draft = super::Draft::empty();
+    draft.put(chunk(&[1, 2]));
+    draft.put(chunk(&[2, 3]));
+    let owners = [1, 2, 3].map(|n| draft.owner_of(assignment(n)));
+    assert_eq!(owners, [None, Some(key), Some(key)]);
+    draft.delete::<IntentChunk>(&key);
+    assert_eq!(draft.owner_of(assignment(2)), None);
+}

@@ -145,6 +145,7 @@ fn config(folder: &std::path::Path) -> Config {
         apps_domain: "example.com".to_owned(),
         http_port: None,
         https_port: None,
+        autoscaler: None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod http_client;
 pub mod http_server;
 pub mod identity;
 pub mod ndjson;
+pub mod public_connector;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;

@@ -1,5 +1,6 @@
 //! rustls configurations from identities. One crypto provider: aws-lc-rs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -8,6 +9,13 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::identity::Identity;
+
+/// Where distributions keep the authorities that the system trusts.
+const SYSTEM_BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -74,6 +82,31 @@ pub fn joining_client(authority: &str) -> Result<Arc<ClientConfig>, TlsError> {
             .with_root_certificates(roots(authority)?)
             .with_no_client_auth(),
     ))
+}
+
+/// The authorities that this system trusts. What cannot be read is left out: a bundle may hold
+/// some that rustls refuses.
+#[must_use]
+pub fn system_roots() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    let mut bundles = SYSTEM_BUNDLES.iter().map(Path::new);
+    let bundle = bundles.find(|path| path.exists());
+    let pem = bundle.and_then(|path| std::fs::read_to_string(path).ok());
+    if let Some(chain) = pem.and_then(|pem| chain(&pem).ok()) {
+        store.add_parsable_certificates(chain);
+    }
+    store
+}
+
+/// A client of public addresses: it trusts the given authority, or those of the system.
+pub fn public_client(authority: Option<&str>) -> Result<Arc<ClientConfig>, TlsError> {
+    install_provider();
+    let roots = match authority {
+        Some(pem) => roots(pem)?,
+        None => system_roots(),
+    };
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 /// The certificates of a PEM text.

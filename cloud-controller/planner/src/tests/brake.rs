@@ -26,7 +26,7 @@ fn the_brake_holds_only_for_many_cells_at_once() {
         (100, 20, false),
         (100, 21, true),
     ] {
-        let mode = brake::mode(&world(of, silent, minute), NOW);
+        let mode = brake::mode(world(of, silent, minute).heard(), NOW);
         assert_eq!(mode != Mode::Normal, braked, "{silent} of {of}");
     }
 }
@@ -34,7 +34,10 @@ fn the_brake_holds_only_for_many_cells_at_once() {
 #[test]
 fn cells_that_fell_silent_one_by_one_do_not_brake() {
     let one_by_one = |n| Duration::from_secs(60 + 31 * u64::from(n));
-    assert_eq!(brake::mode(&world(6, 5, one_by_one), NOW), Mode::Normal);
+    assert_eq!(
+        brake::mode(world(6, 5, one_by_one).heard(), NOW),
+        Mode::Normal
+    );
 }
 
 #[test]

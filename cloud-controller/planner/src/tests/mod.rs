@@ -1,6 +1,8 @@
 mod brake;
 mod convergence;
+mod index;
 mod placement;
+mod planner;
 mod properties;
 mod scenario;
 mod world;

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::world::*;
 use crate::plan::Action;
-use crate::snapshot::{Root, Seen, Snapshot, Work};
+use crate::snapshot::{Phase, Root, Seen, Snapshot, Work};
 use crate::{Plan, plan};
 
 /// Cells by the order of the placements.
 fn placed(plan: &Plan) -> Vec<(Work, u32, String)> {
     let places = plan.actions.iter().filter_map(|action| match action {
-        Action::Place(it) => Some((it.work, it.index, it.choice.cell.to_string())),
+        Action::Place(it) => Some((it.work, it.index, cell_name(it.cell))),
         _ => None,
     });
     places.collect()
@@ -121,10 +121,12 @@ fn organisations_take_turns_and_larger_instances_go_first() {
 
 #[test]
 fn among_cells_alike_the_one_with_the_droplet_wins_until_it_is_loaded() {
-    let mut cells = [cell(1, "z1"), cell(2, "z1"), cell(3, "z1")];
-    cells[1].1.cached = BTreeSet::from([droplet(1)]);
+    let cells = [cell(1, "z1"), cell(2, "z1"), cell(3, "z1")];
     let mut wanted = process(1, 1);
     wanted.shape.droplet = Some(droplet(1));
+    // One that has just ended there left it on disk.
+    wanted.intents = vec![intent(7, 0, 2, Seen::Gone)];
+    wanted.intents[0].phase = Phase::Stop;
     let mut world = snapshot(cells, vec![wanted]);
     assert_eq!(placed(&plan(&world, NOW, 0))[0].2, "cell-2");
     let mut busy = process(9, 1);
@@ -138,7 +140,7 @@ fn instances_that_are_ending_hold_their_room_until_they_are_gone() {
     let mut old = process(1, 0);
     old.intents = vec![intent(1, 0, 1, Seen::Starting)];
     old.intents[0].size.memory_mb = 4_096;
-    old.intents[0].phase = crate::snapshot::Phase::Stop;
+    old.intents[0].phase = Phase::Stop;
     let mut world = snapshot([cell(1, "z1")], vec![old, process(2, 1)]);
     assert_eq!(plan(&world, NOW, 0).unplaced.len(), 1);
     world.processes[0].intents[0].seen = Seen::Gone;

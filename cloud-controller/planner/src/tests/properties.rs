@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::world::*;
 use crate::invariant;
-use crate::placement::Ledger;
+use crate::ledger::Ledger;
+use crate::score::ring;
 use crate::snapshot::*;
 use crate::{Action, Mode, plan};
 
-fn cells() -> impl Strategy<Value = Vec<(CellGuid, Cell)>> {
+pub(super) fn cells() -> impl Strategy<Value = Vec<(CellGuid, Cell)>> {
     let one = (0_u8..3, 0_u64..8, 0_u8..20, 512_u64..4_096, 1_u32..12);
     proptest::collection::vec(one, 0..7).prop_map(|all| {
         let cells = all.into_iter().zip(0_u128..);
@@ -53,7 +54,7 @@ fn phase() -> impl Strategy<Value = (Phase, Seen)> {
     })
 }
 
-fn processes() -> impl Strategy<Value = Vec<Process>> {
+pub(super) fn processes() -> impl Strategy<Value = Vec<Process>> {
     let drawn = (0_u32..6, 1_u64..3, 0_u128..7, phase());
     let intents = proptest::collection::vec(drawn, 0..8);
     let one = (0_u32..6, 1_u64..3, 0_u32..3, 64_u32..1_024, intents);
@@ -85,7 +86,7 @@ fn processes() -> impl Strategy<Value = Vec<Process>> {
     })
 }
 
-fn worlds() -> impl Strategy<Value = Snapshot> {
+pub(super) fn worlds() -> impl Strategy<Value = Snapshot> {
     (cells(), processes()).prop_map(|(cells, processes)| snapshot(cells, processes))
 }
 
@@ -110,8 +111,8 @@ fn naive_choice(world: &Snapshot, app: AppGuid, shape: &Shape) -> Option<CellGui
         let disk: u64 = held(*guid).map(|(_, it)| u64::from(it.size.disk_mb)).sum();
         let slots = held(*guid).count() as u64;
         let (memory, disk) = (
-            memory.min(cell.capacity.memory_mb) + u64::from(shape.size.memory_mb),
-            disk.min(cell.capacity.disk_mb) + u64::from(shape.size.disk_mb),
+            memory + u64::from(shape.size.memory_mb),
+            disk + u64::from(shape.size.disk_mb),
         );
         let all_slots = u64::from(cell.capacity.slots);
         let fits = memory <= cell.capacity.memory_mb
@@ -129,13 +130,14 @@ fn naive_choice(world: &Snapshot, app: AppGuid, shape: &Shape) -> Option<CellGui
         let starting = held(*guid)
             .filter(|(_, it)| it.runs() && matches!(it.seen, Seen::Unknown | Seen::Starting))
             .count() as u64;
-        let load = (memory * 1_000_000 / cell.capacity.memory_mb
-            + disk * 1_000_000 / cell.capacity.disk_mb
-            + (slots + 1) * 1_000_000 / all_slots)
-            / 3
-            + starting * 250_000;
-        let tie = crate::score::tie(*guid, app);
-        fits.then_some(((in_zone, of_app(*guid), load / 50_000, load, tie), *guid))
+        let one = 1_u64 << 40;
+        let load = memory * (one / cell.capacity.memory_mb)
+            + disk * (one / cell.capacity.disk_mb)
+            + (slots + 1) * (one / all_slots)
+            + starting * (one * 3 / 4);
+        let tie = ring(guid.0).wrapping_sub(ring(app.0));
+        let step = load / (one * 3 / 20);
+        fits.then_some(((in_zone, of_app(*guid), step, load, tie), *guid))
     };
     world
         .cells
@@ -175,8 +177,9 @@ proptest! {
     #[test]
     fn the_chosen_cell_is_the_one_a_naive_reading_finds(world in worlds(), memory in 64_u32..2_048) {
         let (app, shape) = (AppGuid(Uuid::from_u128(1)), shape(memory));
-        let chosen = Ledger::of(&world, NOW).choose(app, &shape);
-        let chosen = chosen.ok().map(|(cell, _)| cell);
+        let mut ledger = Ledger::of(&world, NOW);
+        let seeker = ledger.seek(app, &shape);
+        let chosen = ledger.choose(&seeker).map(|(cost, _)| cost.cell);
         prop_assert_eq!(chosen, naive_choice(&world, app, &shape));
     }
 

@@ -18,7 +18,12 @@ fn story(snapshot: &mut Snapshot, at: Duration) -> String {
         for action in &plan.actions {
             told += &match action {
                 Action::Place(it) => {
-                    format!("  place {} on {}: {}\n", it.index, it.choice.cell, it.cause)
+                    format!(
+                        "  place {} on {}: {}\n",
+                        it.index,
+                        cell_name(it.cell),
+                        it.cause
+                    )
                 }
                 Action::Unroute(it) => {
                     format!("  unroute {}: {}\n", number(it.assignment), it.reason)
@@ -51,10 +56,10 @@ fn a_scale_up_spreads_over_zones_and_then_over_cells() {
     let mut world = snapshot(cells, vec![process(1, 4)]);
     insta::assert_snapshot!(story(&mut world, NOW), @r"
       place 0 on cell-3: it was wanted and nowhere
-      place 1 on cell-1: it was wanted and nowhere
-      place 2 on cell-2: it was wanted and nowhere
+      place 1 on cell-2: it was wanted and nowhere
+      place 2 on cell-1: it was wanted and nowhere
       place 3 on cell-3: it was wanted and nowhere
-    cell-1: 1(unknown), cell-2: 2(unknown), cell-3: 0(unknown) 3(unknown)
+    cell-1: 2(unknown), cell-2: 1(unknown), cell-3: 0(unknown) 3(unknown)
     ");
 }
 
@@ -145,7 +150,7 @@ fn a_drain_places_the_replacement_first() {
     insta::assert_snapshot!(story(&mut world, NOW), @r"
       place 0 on cell-2: cell-1, where it was, is being drained
     cell-1: 0, cell-2: 0(unknown) 1
-      unroute #1: instance e2106a7b-bab1-5eeb-b15c-f559f0b240b2 serves in its place
+      unroute #1: instance 93ab286b-900f-884c-bc46-30afef6a60b9 serves in its place
     cell-1: 0(unroute), cell-2: 0 1
       stop #1: every router has let go of it
     cell-1: 0(stop), cell-2: 0 1
@@ -168,7 +173,7 @@ fn a_lost_cell_that_returns_after_the_replacement_serves_is_cleaned() {
     insta::assert_snapshot!(story(&mut world, lost_at), @r"
       place 0 on cell-2: cell-1, where it was, does not answer
     cell-1: 0, cell-2: 0(unknown)
-      unroute #1: instance e2106a7b-bab1-5eeb-b15c-f559f0b240b2 serves in its place
+      unroute #1: instance 93ab286b-900f-884c-bc46-30afef6a60b9 serves in its place
     cell-1: 0(unroute), cell-2: 0
       stop #1: every router has let go of it
     cell-1: 0(stop), cell-2: 0

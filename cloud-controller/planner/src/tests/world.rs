@@ -18,6 +18,11 @@ pub(super) fn cell_guid(n: u128) -> CellGuid {
     CellGuid(Uuid::from_u128(0xce11_0000 + n))
 }
 
+/// As `cell` names it.
+pub(super) fn cell_name(guid: CellGuid) -> String {
+    format!("cell-{}", guid.0.as_u128() - 0xce11_0000)
+}
+
 pub(super) fn process_guid(n: u128) -> ProcessGuid {
     ProcessGuid(Uuid::from_u128(0x9700_0000 + n))
 }
@@ -39,7 +44,6 @@ pub(super) fn cell(n: u128, zone: &str) -> (CellGuid, Cell) {
         heard: NOW,
         healthy: true,
         draining: false,
-        cached: BTreeSet::new(),
     };
     (cell_guid(n), cell)
 }
@@ -177,7 +181,7 @@ pub(super) fn picture(snapshot: &Snapshot) -> String {
                 1 => String::new(),
                 version => format!("v{version}:"),
             };
-            let name = snapshot.cell_name(intent.cell).to_string();
+            let name = snapshot.cells[&intent.cell].name.to_string();
             let entry = format!("{version}{}{note}", intent.index);
             cells.entry(name).or_default().push(entry);
         }

@@ -179,6 +179,7 @@ impl Harness {
         };
         let means = Means {
             admin_password_hash: Some(admin_hash(&self.context.auth).await),
+            autoscaler_secret_hash: None,
             signing_key: Some(signing_key()),
             apps_domain: "apps.test".to_owned(),
             buildpacks: vec![("system_buildpack".to_owned(), blob)],

@@ -1,6 +1,7 @@
 //! The API as its clients meet it: each test sends real requests to the real endpoints over a
 //! state in memory.
 
+mod autoscaler;
 mod harness;
 mod instances;
 mod lists;

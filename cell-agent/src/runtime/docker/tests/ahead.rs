@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use super::*;
-use crate::volume::AheadSpec;
+use crate::runtime::trial::LIMITS;
+use crate::runtime::{ContainerLimits, Mount, User};
+use crate::slot::Slot;
+use crate::volume::{AheadSpec, Volume, VolumeSpec};
 
 const OTHER: User = User {
     uid: 4_200_002,

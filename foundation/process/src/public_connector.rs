@@ -1,4 +1,5 @@
-//! Connects by TCP, and by TLS when the address says https.
+//! Connects to public addresses: by TCP, and by TLS when the address says https. For clients of the
+//! public API; the internal links have their own in http_client.rs.
 
 use std::future::Future;
 use std::io;
@@ -16,16 +17,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Time to connect and finish the TLS handshake.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Plain or encrypted, by the scheme.
 #[derive(Clone)]
-pub(crate) struct Connector {
+pub struct PublicConnector {
     tls: TlsConnector,
 }
 
-impl Connector {
-    pub(crate) fn new(tls: Arc<rustls::ClientConfig>) -> Self {
+impl PublicConnector {
+    #[must_use]
+    pub fn new(tls: Arc<rustls::ClientConfig>) -> Self {
         Self { tls: tls.into() }
     }
 
@@ -63,15 +65,15 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     TcpStream::connect((host, port)).await
 }
 
-impl std::fmt::Debug for Connector {
+impl std::fmt::Debug for PublicConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connector")
+        f.write_str("PublicConnector")
     }
 }
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>>;
 
-impl tower_service::Service<Uri> for Connector {
+impl tower_service::Service<Uri> for PublicConnector {
     type Response = TokioIo<Stream>;
     type Error = io::Error;
     type Future = Connecting;
@@ -93,7 +95,7 @@ impl tower_service::Service<Uri> for Connector {
 
 /// A connection of either kind.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
