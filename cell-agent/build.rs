@@ -1,4 +1,5 @@
-//! Builds the launcher, static and small, and leaves it where `src/slot/launcher.rs` embeds it.
+//! Builds the programs that the agent carries, the launcher and the keeper, static and small, and
+//! leaves them where `src/carried.rs` embeds them.
 //!
 //! Cargo cannot yet depend on another crate's binary, so this runs a cargo of its own, with its
 //! own target directory (the outer one is locked) and without the outer build's flags.
@@ -20,7 +21,14 @@ const NOT_INHERITED: [&str; 8] = [
     "CLIPPY_ARGS",
 ];
 
-/// The launcher is mapped into every instance: smallest wins over fastest.
+/// Their packages and binaries.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("cfx-launcher", "cfx-launcher"),
+    ("cfx-sandbox", "cfx-keeper"),
+];
+
+/// The launcher is mapped into every instance, and the keeper cloned for each: smallest wins over
+/// fastest.
 const PROFILE: [(&str, &str); 6] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
@@ -39,12 +47,16 @@ fn main() -> Result<()> {
         .ok_or_else(|| Error::other("TARGET is not text"))?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "cargo::rerun-if-changed=build.rs")?;
-    writeln!(stdout, "cargo::rerun-if-changed=launcher/src")?;
-    writeln!(stdout, "cargo::rerun-if-changed=launcher/Cargo.toml")?;
+    for folder in ["launcher", "sandbox"] {
+        writeln!(stdout, "cargo::rerun-if-changed={folder}/src")?;
+        writeln!(stdout, "cargo::rerun-if-changed={folder}/Cargo.toml")?;
+    }
     let target_dir = out.join("launcher-target");
     build(&manifest, &target_dir, target)?;
-    let built = target_dir.join(target).join("release/cfx-launcher");
-    std::fs::copy(built, out.join("cfx-launcher"))?;
+    for (_, program) in PROGRAMS {
+        let built = target_dir.join(target).join("release").join(program);
+        std::fs::copy(built, out.join(program))?;
+    }
     Ok(())
 }
 
@@ -52,8 +64,9 @@ fn build(manifest: &Path, target_dir: &Path, target: &str) -> Result<()> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(manifest)
-        .args(["build", "--release", "--locked", "-p", "cfx-launcher"])
-        .args(["--bin", "cfx-launcher", "--target", target])
+        .args(["build", "--release", "--locked", "--target", target])
+        .args(PROGRAMS.iter().flat_map(|(package, _)| ["-p", package]))
+        .args(PROGRAMS.iter().flat_map(|(_, program)| ["--bin", program]))
         .arg("--target-dir")
         .arg(target_dir)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
@@ -67,7 +80,7 @@ fn build(manifest: &Path, target_dir: &Path, target: &str) -> Result<()> {
     }
     let told = String::from_utf8_lossy(&output.stderr);
     Err(Error::other(format!(
-        "the launcher does not build:\n{told}"
+        "launcher and keeper do not build:\n{told}"
     )))
 }
 

@@ -4,6 +4,8 @@
 //! Order matters: the launcher before the runtime that mounts it, the network before the resolver
 //! that listens on its gateway.
 
+mod choice;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,10 +22,14 @@ use crate::hooks::ground::Ground;
 use crate::hooks::machine::Machine;
 use crate::network::{Network, NetworkConfig, NetworkError, choose_range};
 use crate::resolver::{self, Resolver, ResolverConfig, ResolverError};
-use crate::runtime::docker::{Docker, DockerConfig, SOCKET_DEFAULT};
+use crate::runtime::docker::SOCKET_DEFAULT;
+use crate::runtime::sandboxed::STACKS_DEFAULT;
 use crate::runtime::{Runtime, RuntimeError};
-use crate::slot::launcher;
 use crate::volume::{VolumeError, Volumes};
+pub use choice::RuntimeChoice;
+
+/// The cell's addresses, in its folder.
+pub const RANGE_FILE: &str = "network-range";
 
 /// Time that the resolver and the runtime's followers have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(2);
@@ -33,7 +39,10 @@ pub struct EquipmentConfig {
     pub cell: CellGuid,
     /// The cell's folder, the same as the agent's.
     pub data: PathBuf,
+    pub runtime: RuntimeChoice,
     pub docker_socket: PathBuf,
+    /// For sandboxes: one folder for each stack.
+    pub stacks: PathBuf,
     /// Offer the stack made of this machine's own folders: for local use.
     pub host_stack: bool,
     /// TCP ports of the gateway that instances may reach: router and API.
@@ -43,8 +52,10 @@ pub struct EquipmentConfig {
     /// The machine's address for routers on other machines; none when they all run on this one and
     /// reach instances directly.
     pub outside: Option<IpAddr>,
-    /// Domains that the resolver answers with the gateway, where the router listens.
+    /// Domains that the resolver answers with where the router listens.
     pub domains: Vec<String>,
+    /// That place; none for the gateway.
+    pub answer: Option<Ipv4Addr>,
 }
 
 impl EquipmentConfig {
@@ -54,22 +65,31 @@ impl EquipmentConfig {
         Self {
             cell,
             data,
+            runtime: RuntimeChoice::default(),
             docker_socket: SOCKET_DEFAULT.into(),
+            stacks: STACKS_DEFAULT.into(),
             host_stack: true,
             gateway_ports: Vec::new(),
             denied: Vec::new(),
             outside: None,
             domains: Vec::new(),
+            answer: None,
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum EquipmentError {
-    #[error(
-        "no container runtime answers: install Docker Engine (`apt-get install docker.io`) and start it, or name its socket"
-    )]
-    NoRuntime(#[source] RuntimeError),
+    #[error("Docker does not answer")]
+    NoDocker(#[source] RuntimeError),
+    #[error("sandboxes cannot be made")]
+    NoSandbox(#[source] RuntimeError),
+    #[error("neither Docker answers ({docker}), nor can sandboxes be made")]
+    NoRuntime {
+        docker: String,
+        #[source]
+        sandbox: RuntimeError,
+    },
     #[error("the network of the cell cannot be made; it needs root")]
     Network(#[from] NetworkError),
     #[error("the volumes of the cell cannot be made; they need root")]
@@ -91,10 +111,16 @@ pub struct Equipment {
     /// The machine as instances see it: a router for `apps.internal` listens here.
     pub gateway: Ipv4Addr,
     pub resolver: Resolver,
+    machine: Arc<Machine>,
     supervisor: Supervisor,
 }
 
 impl Equipment {
+    /// Take the cell's network off the machine, once nothing runs on it any more.
+    pub async fn close_network(&self) -> Result<(), NetworkError> {
+        self.machine.close().await
+    }
+
     /// Wait until its tasks have ended, after the shutdown was requested.
     pub async fn join(self) {
         self.supervisor.join(JOIN_DEADLINE).await;
@@ -110,7 +136,7 @@ pub async fn equip(
     let io = |action| move |source| EquipmentError::Io { action, source };
     let supervisor = Supervisor::new("cell equipment", shutdown.clone());
     durable_file::create_private_folder(&config.data).map_err(io("make the cell's folder"))?;
-    let runtime = docker(&config, &supervisor, &clock).await?;
+    let runtime = choice::choose(&config, &supervisor, &clock).await?;
     let range = range(&config.data, config.cell, &supervisor).await?;
     let network = NetworkConfig {
         range,
@@ -121,45 +147,26 @@ pub async fn equip(
     let gateway = network.gateway();
     let resolver = ResolverConfig {
         listen: SocketAddr::new(IpAddr::V4(gateway), resolver::PORT),
-        answer: gateway,
+        answer: config.answer.unwrap_or(gateway),
         domains: config.domains,
-        upstreams: resolver::nameservers_of_machine().map_err(io("read resolv.conf"))?,
+        // A machine without name servers still answers the platform's own names.
+        upstreams: resolver::nameservers_of_machine().unwrap_or_default(),
     };
     let resolver = Resolver::start(resolver, &supervisor).await?;
     let volumes = Volumes::new(config.data.join("volumes"))?;
     let machine = Machine::new(network, volumes, clock);
-    let ground = Arc::new(match config.outside {
+    let machine = Arc::new(match config.outside {
         Some(outside) => machine.reached_at(outside),
         None => machine,
     });
     Ok(Equipment {
         runtime,
-        ground,
+        ground: machine.clone(),
         gateway,
         resolver,
+        machine,
         supervisor,
     })
-}
-
-async fn docker(
-    config: &EquipmentConfig,
-    supervisor: &Supervisor,
-    clock: &Clock,
-) -> Result<Arc<Docker>, EquipmentError> {
-    let io = |action| move |source| EquipmentError::Io { action, source };
-    let directory = config.data.join("runtime");
-    durable_file::create_private_folder(&directory).map_err(io("make the runtime's folder"))?;
-    let launcher = launcher::install(&config.data.join("launcher"));
-    let docker = DockerConfig {
-        socket: config.docker_socket.clone(),
-        cell: config.cell,
-        launcher: launcher.map_err(io("install the launcher"))?,
-        directory,
-        host_stack: config.host_stack,
-    };
-    Docker::connect(docker, supervisor, clock.clone())
-        .await
-        .map_err(EquipmentError::NoRuntime)
 }
 
 /// The cell's addresses, chosen once: running instances keep theirs over restarts.
@@ -169,7 +176,7 @@ async fn range(
     supervisor: &Supervisor,
 ) -> Result<Ipv4Net, EquipmentError> {
     let io = |action| move |source| EquipmentError::Io { action, source };
-    let file = data.join("network");
+    let file = data.join(RANGE_FILE);
     let kept = durable_file::read(&file).map_err(io("read the cell's range of addresses"))?;
     let kept = kept.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
     if let Some(range) = kept {

@@ -34,7 +34,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use crate::args::{RuntimeFlag, UpArgs};
+use crate::args::UpArgs;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::Fields;
@@ -65,7 +65,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// `cfx up`.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
     let settings = Settings::read(args, &context.environment)?;
-    check_machine(&settings)?;
+    check_machine()?;
     let folder = DataFolder::take(&settings.data, &format!("API at {}", settings.api_url()))?;
     install_log(context, &folder, settings.trace_starts)?;
     raise_file_limit();
@@ -106,6 +106,8 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Outcome {
 struct Platform {
     /// This machine as each cell's instances see it.
     gateways: Vec<Ipv4Addr>,
+    /// What instances run on.
+    runtime: &'static str,
     autoscaler: (cfx_autoscaler::Running, Shutdown),
     controller: (Controller, Shutdown),
     router: (cfx_router::Running, Shutdown),
@@ -140,6 +142,8 @@ impl Platform {
             grounds.push((guid, cell::ground(plan, clock, &stop_cells).await?));
         }
         let gateways: Vec<_> = grounds.iter().map(|(_, ground)| ground.gateway()).collect();
+        // They all look at the same machine.
+        let runtime = grounds.first().map_or("", |(_, ground)| ground.runtime());
         let guid = RouterGuid(folder.guid("router", ids)?);
         let edges = gate::edges(clock, ids, controller.router_client(guid)?);
         let certificates = gate::certificates(controller.authority(), &settings.domain, clock)?;
@@ -160,6 +164,7 @@ impl Platform {
         }
         Ok(Self {
             gateways,
+            runtime,
             autoscaler: (autoscaler, stop_autoscaler),
             controller: (controller, stop_controller),
             router: (router, stop_router),
@@ -248,11 +253,7 @@ pub(crate) async fn interrupted() {
     }
 }
 
-fn check_machine(settings: &Settings) -> Outcome {
-    if settings.runtime == RuntimeFlag::Sandbox {
-        return Err(Failure::new("the sandbox runtime is not in this release")
-            .next("run on Docker: --runtime docker, or leave the flag out"));
-    }
+fn check_machine() -> Outcome {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(
             "a platform needs root, for networks and volumes of its instances",
@@ -316,7 +317,8 @@ fn announce(
                 settings.domain, settings.http_port, settings.https_port
             ),
         )
-        .add("cells", settings.cells.to_string());
+        .add("cells", settings.cells.to_string())
+        .add("runtime", platform.runtime);
     if !settings.gateway_ports.is_empty() {
         fields.add("open to apps", open_to_apps(settings, &platform.gateways));
     }

@@ -8,8 +8,10 @@
 //! A runtime never decides anything: no retries, no restarts, no policy.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,8 +22,12 @@ pub mod cgroup;
 pub(crate) mod contract;
 pub mod docker;
 mod etc;
+mod host_stack;
 mod limits;
+pub mod sandboxed;
 pub mod scripted;
+#[cfg(test)]
+mod trial;
 
 /// The name of one container: the guid of one start of one instance.
 pub type ContainerName = cfx_protocol::id::InstanceGuid;
@@ -239,4 +245,12 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// Names of containers as they end. Hints: one may be missing or come twice, so the agent
     /// also looks at `exit_record` by itself. One receiver per runtime.
     fn exits(&self) -> mpsc::Receiver<ContainerName>;
+}
+
+/// A runtime's folder. Mounts go by absolute paths; in it are names of instances, which are nobody
+/// else's.
+fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    path.canonicalize()
 }

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use cfx_protocol::id::InstanceGuid;
 
 use crate::runtime::User;
+pub(crate) use mount::escaped;
 use ready::Ready;
 pub use template::SIZE_MIN_BYTES;
 

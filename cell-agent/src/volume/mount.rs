@@ -77,7 +77,7 @@ pub(super) fn overlay(
 }
 
 /// In overlay's options a comma ends an option and a colon a layer.
-fn escaped(path: &Path) -> Vec<u8> {
+pub(crate) fn escaped(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(path.as_os_str().len());
     for byte in path.as_os_str().as_bytes() {
         if matches!(byte, b',' | b':' | b'\\') {

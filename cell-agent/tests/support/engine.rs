@@ -1,16 +1,18 @@
-//! A cell on the real Docker Engine. Whatever a test does, nothing of its cell outlives it.
+//! A cell on real ground, on the Docker Engine or in sandboxes. Whatever a test does, nothing of its cell outlives it.
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cfx_cell_agent::carried::KEEPER;
 use cfx_cell_agent::config::Config;
-use cfx_cell_agent::equipment::{Equipment, EquipmentConfig, equip};
+use cfx_cell_agent::equipment::{Equipment, EquipmentConfig, RANGE_FILE, RuntimeChoice, equip};
 use cfx_process::clock::Clock;
 use cfx_process::shutdown::Shutdown;
 use cfx_protocol::actual::Outcome;
 use cfx_protocol::desired::{BlobRef, BuildpackRef, InstanceSpec};
 use cfx_protocol::id::{BuildpackGuid, CellGuid, DropletGuid, PackageGuid};
+use cfx_sandbox::keeper::{Home, clear_away};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
@@ -19,7 +21,11 @@ use uuid::Uuid;
 use super::controller::{Controller, World};
 use super::{Agent, quick};
 
+/// What holds for a whole agent holds on each.
+pub const RUNTIMES: [RuntimeChoice; 2] = [RuntimeChoice::Docker, RuntimeChoice::Sandbox];
+
 pub struct Stage {
+    runtime: RuntimeChoice,
     folder: tempfile::TempDir,
     data: PathBuf,
     cell: CellGuid,
@@ -27,9 +33,15 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// On Docker.
     pub async fn new() -> Self {
+        Self::on(RuntimeChoice::Docker).await
+    }
+
+    pub async fn on(runtime: RuntimeChoice) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
+            runtime,
             data: folder.path().join("cell"),
             cell: CellGuid(Uuid::new_v5(
                 &Uuid::NAMESPACE_OID,
@@ -49,7 +61,8 @@ impl Stage {
     }
 
     pub async fn agent_with(&self, change: impl FnOnce(&mut Config)) -> (Agent, Equipment) {
-        let equipment = EquipmentConfig::new(self.cell, self.data.clone());
+        let mut equipment = EquipmentConfig::new(self.cell, self.data.clone());
+        equipment.runtime = self.runtime;
         let equipment = equip(equipment, Clock::system(), &Shutdown::new())
             .await
             .expect("equipped");
@@ -83,7 +96,7 @@ impl Stage {
             .await;
         assert_eq!(equipment.runtime.adopt().await.expect("listed"), []);
         assert_eq!(equipment.ground.volumes().await.expect("listed"), []);
-        let network = std::fs::read_to_string(self.data.join("network")).expect("a range");
+        let network = std::fs::read_to_string(self.data.join(RANGE_FILE)).expect("a range");
         super::close_network(network.trim()).await;
     }
 
@@ -181,12 +194,27 @@ impl Drop for Stage {
             drop(status);
         };
         run(script, &mine);
+        clear_sandboxes(&self.data.join("sandbox"), &self.cell.to_string());
         let folder = self.folder.path().display().to_string();
         run(
             "grep -o \"$1[^ ]*\" /proc/self/mountinfo | tac | xargs -r -n1 umount -l 2>/dev/null",
             &folder,
         );
     }
+}
+
+/// Those of one cell, if it made any.
+pub fn clear_sandboxes(directory: &Path, cell: &str) {
+    let home = Home {
+        folder: directory.join("keeper"),
+        program: match KEEPER.install(directory) {
+            Ok(program) if directory.join("keeper").is_dir() => program,
+            _ => return,
+        },
+        cell: cell.to_owned(),
+        version: KEEPER.version(),
+    };
+    drop(clear_away(&home));
 }
 
 pub fn zipped(files: &[(&str, &str)]) -> Vec<u8> {

@@ -72,13 +72,15 @@ pub(crate) struct UpArgs {
     pub(crate) admin_password: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RuntimeFlag {
-    /// Docker when it answers
+    /// Docker when it answers, else sandboxes
+    #[default]
     Auto,
+    /// The Docker Engine: stacks and images
     Docker,
-    /// Not in this release
+    /// Nothing but the kernel: stacks only
     Sandbox,
 }
 

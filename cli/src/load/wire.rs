@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 use super::ask::{Answer, Ask, WireError};
 use super::target::Target;
-use cfx_process::public_connector::Stream;
+use crate::client::Stream;
 
 /// Time to connect and finish the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -67,6 +67,7 @@ pub(super) fn cell_plan(
     gateway_ports.extend(&settings.gateway_ports);
     Ok(Plan {
         config,
+        runtime: settings.runtime.into(),
         domains: vec![settings.domain.clone()],
         gateway_ports,
         answer: None,

@@ -22,7 +22,7 @@ use super::{
     autoscaler, cell, controller, error_text, gate, install_log, interrupted, raise_file_limit,
     within,
 };
-use crate::args::{ServeArgs, ServeRole};
+use crate::args::{RuntimeFlag, ServeArgs, ServeRole};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
@@ -127,6 +127,9 @@ struct CellFile {
     /// TCP ports of this machine that instances may reach.
     #[serde(default)]
     gateway_ports: Vec<u16>,
+    /// What its instances run on.
+    #[serde(default)]
+    runtime: RuntimeFlag,
     /// Offer the stack made of this machine's own folders.
     #[serde(default = "yes")]
     host_stack: bool,
@@ -269,6 +272,7 @@ async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSo
     })?;
     let plan = cell::Plan {
         config,
+        runtime: file.runtime.into(),
         domains: file.domains,
         gateway_ports: file.gateway_ports,
         answer: file.router,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, READY_MAX, SLOTS_DEFAULT, WARM_MAX};
+use cfx_cell_agent::equipment::RuntimeChoice;
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -72,6 +73,16 @@ struct File {
     overcommit_disk: Option<f64>,
     runtime: Option<RuntimeFlag>,
     admin_password: Option<String>,
+}
+
+impl From<RuntimeFlag> for RuntimeChoice {
+    fn from(flag: RuntimeFlag) -> Self {
+        match flag {
+            RuntimeFlag::Auto => Self::Auto,
+            RuntimeFlag::Docker => Self::Docker,
+            RuntimeFlag::Sandbox => Self::Sandbox,
+        }
+    }
 }
 
 impl Settings {
@@ -170,7 +181,7 @@ impl Settings {
         }
         if self.warm > WARM_MAX {
             let message = format!(
-                "--warm {}: a cell makes at most {READY_MAX, WARM_MAX} ahead",
+                "--warm {}: a cell makes at most {WARM_MAX} ahead",
                 self.warm
             );
             return Err(Failure::new(message).next("for example --warm 20"));

@@ -26,6 +26,7 @@ mod processes;
 mod rehearsal;
 mod roles;
 mod sample;
+mod sandbox;
 mod stack;
 mod stock_cf;
 mod store;
@@ -144,6 +145,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "an_app_is_staged_and_runs_in_a_stack_that_a_cell_brings",
         stack::brought_by_a_cell,
+    ),
+    (
+        "apps_run_in_sandboxes_where_there_is_no_engine",
+        sandbox::without_an_engine,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -7,8 +7,9 @@ use bollard::models::{ImageConfig, ImageInspect};
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
 use futures_util::StreamExt;
 
-use super::host_stack::{self, HostStack};
+use super::host_image::{self, HostImage};
 use super::{Docker, call};
+use crate::runtime::host_stack;
 use crate::runtime::{ImageDefaults, Mount, RuntimeError};
 
 /// Images with this name are stacks: `cfx/stack-<name>`, as `deploy/stack/` builds them.
@@ -38,7 +39,7 @@ impl Docker {
         &self,
         stack: &str,
     ) -> Result<(String, Vec<Mount>), RuntimeError> {
-        if let Some(host) = self.host_stack_if(stack).await? {
+        if let Some(host) = self.host_image_if(stack).await? {
             return Ok((host.image.clone(), host.mounts.clone()));
         }
         Ok((self.newest(stack).await?.0, Vec::new()))
@@ -46,7 +47,7 @@ impl Docker {
 
     /// What tells one build of a stack from the next.
     pub(super) async fn stack_build(&self, stack: &str) -> Result<String, RuntimeError> {
-        if let Some(host) = self.host_stack_if(stack).await? {
+        if let Some(host) = self.host_image_if(stack).await? {
             return Ok(host.image.clone());
         }
         let (tag, created) = self.newest(stack).await?;
@@ -63,16 +64,16 @@ impl Docker {
         })
     }
 
-    async fn host_stack_if(&self, stack: &str) -> Result<Option<&HostStack>, RuntimeError> {
+    async fn host_image_if(&self, stack: &str) -> Result<Option<&HostImage>, RuntimeError> {
         if stack != host_stack::NAME || !self.config.host_stack {
             return Ok(None);
         }
-        self.host_stack().await.map(Some)
+        self.host_image().await.map(Some)
     }
 
-    async fn host_stack(&self) -> Result<&HostStack, RuntimeError> {
-        self.host_stack
-            .get_or_try_init(|| host_stack::ensure(&self.engine))
+    async fn host_image(&self) -> Result<&HostImage, RuntimeError> {
+        self.host_image
+            .get_or_try_init(|| host_image::ensure(&self.engine))
             .await
     }
 

@@ -8,15 +8,13 @@ mod ahead;
 mod call;
 mod container;
 mod events;
-mod host_stack;
+mod host_image;
 mod image;
 mod layer;
 mod spec;
 
 use std::collections::HashMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -56,7 +54,7 @@ pub struct DockerConfig {
 pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
-    host_stack: OnceCell<host_stack::HostStack>,
+    host_image: OnceCell<host_image::HostImage>,
     counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
     /// Containers that wait as nobody's.
     ahead: Mutex<HashMap<ContainerName, Container>>,
@@ -71,16 +69,17 @@ impl Docker {
         clock: Clock,
     ) -> Result<Arc<Self>, RuntimeError> {
         let engine = call::connect(&config.socket).await?;
-        config.directory = own_folder(&config.directory).map_err(|error| RuntimeError::Failed {
-            runtime: NAME,
-            action: "make the runtime's folder",
-            detail: error.to_string(),
-        })?;
+        config.directory =
+            super::own_folder(&config.directory).map_err(|error| RuntimeError::Failed {
+                runtime: NAME,
+                action: "make the runtime's folder",
+                detail: error.to_string(),
+            })?;
         let exits = events::follow(engine.clone(), config.cell, supervisor, clock);
         Ok(Arc::new(Self {
             config,
             engine,
-            host_stack: OnceCell::new(),
+            host_image: OnceCell::new(),
             counters: Mutex::default(),
             ahead: Mutex::default(),
             exits: Mutex::new(Some(exits)),
@@ -104,13 +103,6 @@ impl Docker {
         self.counters.lock().insert(name, counters.clone());
         Some(counters)
     }
-}
-
-/// The engine mounts by absolute paths; in it are names of instances, which are nobody else's.
-fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    path.canonicalize()
 }
 
 /// Something failed on this side of the engine's socket.

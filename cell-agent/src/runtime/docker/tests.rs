@@ -2,38 +2,26 @@
 
 mod ahead;
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command as Program;
-use std::time::Duration;
 
 use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptionsBuilder};
 use cfx_process::entropy::IdSource;
 use cfx_process::shutdown::Shutdown;
 use futures_util::StreamExt;
-use tokio::io::AsyncReadExt;
 
 use super::*;
+use crate::runtime::RootFs;
 use crate::runtime::contract::{self, Bench, soon};
-use crate::runtime::{ContainerLimits, Mount, RootFs, User};
-use crate::slot::{self, Attached, Command, Program as App, Slot};
-use crate::volume::{Volume, VolumeSpec, Volumes};
-
-const USER: User = User {
-    uid: 4_200_001,
-    gid: 4_200_001,
-};
-const LIMITS: ContainerLimits = ContainerLimits {
-    memory_bytes: 64 << 20,
-    cpu_shares: 64,
-    pids: 32,
-    fds: 512,
-};
+use crate::runtime::trial::{self, Trial, USER, read};
+use crate::slot::{self, Program as App};
+use crate::volume::Volumes;
 
 /// An engine with a cell of its own, which leaves nothing behind.
 struct Engine {
     docker: Arc<Docker>,
-    volumes: Volumes,
-    ids: IdSource,
+    trial: Trial,
     supervisor: Supervisor,
     _folder: tempfile::TempDir,
 }
@@ -52,78 +40,26 @@ impl Engine {
             host_stack: true,
         };
         let docker = Docker::connect(config, &supervisor, Clock::system()).await;
-        Self {
-            docker: docker.expect("the engine answers"),
+        let docker = docker.expect("the engine answers");
+        let trial = Trial {
+            runtime: docker.clone(),
             volumes: Volumes::new(folder.path().join("volumes")).expect("volumes"),
             ids,
+        };
+        Self {
+            docker,
+            trial,
             supervisor,
             _folder: folder,
         }
     }
+}
 
-    fn volume(&self, name: ContainerName, owner: Option<User>) -> Volume {
-        let spec = VolumeSpec {
-            name,
-            size_bytes: 16 << 20,
-            owner,
-            droplet: None,
-        };
-        let volume = self.volumes.make(&spec).expect("a volume");
-        Slot::create(volume.slot.clone(), owner).expect("a slot");
-        volume
-    }
+impl Deref for Engine {
+    type Target = Trial;
 
-    fn prepare(&self, root: RootFs, user: Option<User>) -> Reservation {
-        let name = self.ids.guid();
-        let volume = self.volume(name, user);
-        let writable = |source: &PathBuf, target: &str| Mount {
-            source: source.clone(),
-            target: target.into(),
-            read_only: false,
-        };
-        let is_image = matches!(root, RootFs::Image { .. });
-        Reservation {
-            name,
-            hostname: "instance-0".to_owned(),
-            root,
-            user,
-            limits: LIMITS,
-            mounts: vec![
-                writable(&volume.home, "/home/vcap"),
-                writable(&volume.tmp, "/tmp"),
-            ],
-            layer: is_image.then_some(volume.home),
-            slot: volume.slot,
-            address: None,
-            network: None,
-            nameserver: None,
-            labels: std::collections::BTreeMap::new(),
-        }
-    }
-
-    fn on_host(&self) -> Reservation {
-        self.prepare(RootFs::Stack("host".to_owned()), Some(USER))
-    }
-
-    async fn arm(&self, slot: PathBuf, program: App) -> Attached {
-        let command = Command {
-            program,
-            env: vec![
-                ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
-                ("SECRET".to_owned(), "canary-4711".to_owned()),
-            ],
-            directory: "/tmp".to_owned(),
-        };
-        let armed = Slot::at(slot).arm(&command, &Clock::system()).await;
-        armed.expect("armed")
-    }
-
-    /// Reserve, run a shell line, and return what it wrote.
-    async fn output(&self, reservation: &Reservation, line: &str) -> String {
-        self.docker.reserve(reservation).await.expect("reserved");
-        let app = App::Shell(line.to_owned());
-        let attached = self.arm(reservation.slot.clone(), app).await;
-        read(attached).await
+    fn deref(&self) -> &Trial {
+        &self.trial
     }
 }
 
@@ -139,21 +75,8 @@ impl Drop for Engine {
             let removed = Program::new("docker").args(["rm", "-f"]).args(ids).output();
             removed.expect("docker rm");
         }
-        for name in self.volumes.list().expect("volumes") {
-            self.volumes.release(name).expect("released");
-        }
-        self.volumes.close().expect("closed");
+        self.clear_volumes();
     }
-}
-
-async fn read(mut attached: Attached) -> String {
-    let mut text = String::new();
-    let reading = async {
-        attached.stdout.read_to_string(&mut text).await?;
-        attached.stderr.read_to_string(&mut text).await
-    };
-    soon("the end of the output", reading).await.expect("text");
-    text
 }
 
 #[async_trait]
@@ -173,18 +96,11 @@ impl Bench for Engine {
     }
 
     async fn waits(&self, name: ContainerName) {
-        let volume = self.volumes.adopt(name).expect("looked").expect("there");
-        let slot = Slot::at(volume.slot);
-        while slot.attach().is_err() {
-            tokio::task::yield_now().await;
-        }
+        self.trial.waits(name).await;
     }
 
     async fn run_to_end(&self, name: ContainerName, status: u8) {
-        let volume = self.volumes.adopt(name).expect("looked").expect("there");
-        let app = App::Shell(format!("exit {status}"));
-        let attached = self.arm(volume.slot, app).await;
-        soon("the end", attached.lifeline.ended()).await;
+        self.trial.run_to_end(name, status).await;
     }
 }
 
@@ -194,47 +110,8 @@ async fn the_contract_of_runtimes_is_kept() {
 }
 
 #[tokio::test]
-async fn an_instance_has_no_rights_and_sees_its_limits() {
-    let engine = Engine::start().await;
-    let reservation = engine.on_host();
-    let line = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; \
-        id -u; id -un; ulimit -n; ulimit -c; hostname; cat /proc/self/oom_score_adj; \
-        cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; \
-        touch /made /etc/made /usr/made; test -e /var/run/docker.sock && echo SOCKET; \
-        ls /sys/class/net; touch ~/made /tmp/made && echo home and tmp; \
-        cat /etc/shadow; echo x > /proc/sys/kernel/hostname; unshare -U true; mount -t tmpfs x /tmp";
-    let told = engine.output(&reservation, line).await;
-    for line in [
-        "CapInh:\t0000000000000000",
-        "CapPrm:\t0000000000000000",
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
-        "CapAmb:\t0000000000000000",
-        "NoNewPrivs:\t1",
-        "Seccomp:\t2",
-        "4200001",
-        "vcap",
-        "512",
-        "0",
-        "instance-0",
-        "500",
-        "67108864",
-        "lo",
-    ] {
-        assert!(told.lines().any(|told| told == line), "{line} in {told}");
-    }
-    for refused in [
-        "'/made': Read-only file system",
-        "'/etc/made': Read-only file system",
-        "'/usr/made': Read-only file system",
-        "/etc/shadow: No such file",
-        "/proc/sys/kernel/hostname: Read-only file system",
-        "unshare failed: Operation not permitted",
-        "mount: /tmp: ",
-    ] {
-        assert!(told.contains(refused), "{refused} in {told}");
-    }
-    assert!(!told.contains("SOCKET") && !told.contains("eth0"), "{told}");
+async fn what_holds_for_every_runtime_holds() {
+    trial::check(&Engine::start().await.trial).await;
 }
 
 #[tokio::test]
@@ -257,60 +134,6 @@ async fn the_environment_is_nowhere_in_the_container_s_description() {
         host.log_config.and_then(|log| log.typ).as_deref(),
         Some("none")
     );
-}
-
-#[tokio::test]
-async fn running_out_of_memory_is_told_as_that() {
-    let engine = Engine::start().await;
-    let reservation = engine.on_host();
-    // It can be read while it happens, for an app of which only a part is gone.
-    let part = "python3 -c 'bytearray(200 << 20)'; echo part $?; read -r < /tmp/go; \
-        exec python3 -c 'bytearray(200 << 20)'";
-    let volume = engine.volumes.adopt(reservation.name).expect("looked");
-    let go = volume.expect("there").tmp.join("go");
-    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::from_bits_truncate(0o666)).expect("made");
-    std::os::unix::fs::chown(&go, Some(USER.uid), Some(USER.gid)).expect("given");
-    let name = reservation.name;
-    engine.docker.reserve(&reservation).await.expect("reserved");
-    let app = App::Shell(part.to_owned());
-    let mut attached = engine.arm(reservation.slot.clone(), app).await;
-    let mut told = [0; 9];
-    let part = attached.stdout.read_exact(&mut told);
-    soon("the end of a part", part).await.expect("read");
-    assert_eq!(&told, b"part 137\n");
-    let sample = engine.docker.sample(name).await.expect("a sample");
-    assert_eq!(sample.oom_kills, 1);
-    assert!(sample.cpu > Duration::ZERO && sample.memory_bytes < LIMITS.memory_bytes);
-    tokio::task::spawn_blocking(|| std::fs::write(go, "\n"))
-        .await
-        .expect("joined")
-        .expect("told");
-    soon("the end", attached.lifeline.ended()).await;
-    let record = Slot::at(reservation.slot).exit_record().expect("read");
-    let record = record.expect("a record");
-    assert_eq!((record.status, record.signal), (137, Some(9)));
-    assert!(record.out_of_memory);
-}
-
-#[tokio::test]
-async fn a_fork_bomb_ends_at_its_limit() {
-    let engine = Engine::start().await;
-    let reservation = engine.on_host();
-    let bomb = "import os,time\ncount=0\ntry:\n while True:\n  if os.fork()==0: time.sleep(600)\n  \
-        count+=1\nexcept OSError as error: print(count,error.errno,flush=True)\ntime.sleep(600)";
-    engine.docker.reserve(&reservation).await.expect("reserved");
-    let app = ["/usr/bin/python3", "-c", bomb].map(str::to_owned).to_vec();
-    let mut attached = engine.arm(reservation.slot.clone(), App::Exec(app)).await;
-    // 32 are allowed: the launcher, the app, and 30 more.
-    let mut told = [0; 6];
-    let line = attached.stdout.read_exact(&mut told);
-    soon("the bomb to end", line).await.expect("read");
-    assert_eq!(String::from_utf8_lossy(&told), "30 11\n");
-    let name = reservation.name;
-    assert_eq!(engine.docker.sample(name).await.expect("a sample").pids, 32);
-    soon("the release", engine.docker.release(name))
-        .await
-        .expect("released");
 }
 
 #[tokio::test]
@@ -459,18 +282,6 @@ async fn a_running_image_s_container_is_released_with_its_layer() {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains("home/layer"), "{mounts}");
     remove_image(&engine, &reference).await;
-}
-
-#[tokio::test]
-async fn a_full_disk_does_not_swallow_the_exit_record() {
-    let engine = Engine::start().await;
-    let reservation = engine.on_host();
-    let line = "dd if=/dev/zero of=/tmp/big bs=64k 2>&1 | grep -o 'No space.*'; \
-        dd if=/dev/zero of=/tmp/more bs=4k 2>&1 | grep -o 'No space.*'; exit 9";
-    let told = engine.output(&reservation, line).await;
-    assert_eq!(told, "No space left on device\nNo space left on device\n");
-    let record = Slot::at(reservation.slot).exit_record().expect("read");
-    assert_eq!(record.map(|record| record.status), Some(9));
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
-use crate::volume::AheadSpec;
+use crate::runtime::trial::LIMITS;
+use crate::runtime::{Mount, User};
+use crate::slot::Slot;
+use crate::volume::{AheadSpec, Volume, VolumeSpec};
 
 const OTHER: User = User {
     uid: 4_200_002,

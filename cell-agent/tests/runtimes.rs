@@ -1,4 +1,4 @@
-//! The whole agent on the real Docker Engine, with real volumes, addresses and buildpacks.
+//! The whole agent on Docker and on sandboxes, with real volumes, addresses and buildpacks.
 
 mod support;
 
@@ -10,7 +10,7 @@ use cfx_protocol::health::HealthCheck;
 use cfx_protocol::id::{BuildGuid, DropletGuid, PackageGuid, TaskGuid};
 use cfx_protocol::instance::{CrashReason, InstanceState};
 use support::controller::World;
-use support::engine::Stage;
+use support::engine::{RUNTIMES, Stage};
 use support::{limits, owner, process};
 use uuid::Uuid;
 
@@ -113,7 +113,12 @@ fn failure(outcome: Outcome) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_is_staged_runs_survives_its_agent_and_its_memory_limit_and_leaves_nothing() {
-    let stage = Stage::new().await;
+    for runtime in RUNTIMES {
+        live(Stage::on(runtime).await).await;
+    }
+}
+
+async fn live(stage: Stage) {
     let (agent, equipment) = stage.agent().await;
     let package = stage.package(&[
         ("Procfile", "web: ./serve\nworker: ./work\n"),
@@ -234,7 +239,12 @@ async fn an_app_is_staged_runs_survives_its_agent_and_its_memory_limit_and_leave
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_of_staging_have_the_names_of_cloud_foundry() {
-    let stage = Stage::new().await;
+    for runtime in RUNTIMES {
+        fail_to_stage(Stage::on(runtime).await).await;
+    }
+}
+
+async fn fail_to_stage(stage: Stage) {
     let (_agent, equipment) = stage.agent().await;
     let package = stage.package(&[("readme.txt", "nothing to run")]);
     let python = stage.buildpack(1, "python");
@@ -277,7 +287,12 @@ async fn failures_of_staging_have_the_names_of_cloud_foundry() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn named_buildpacks_supply_and_finalize_and_the_next_staging_starts_from_the_cache() {
-    let stage = Stage::new().await;
+    for runtime in RUNTIMES {
+        stage_with_named_buildpacks(Stage::on(runtime).await).await;
+    }
+}
+
+async fn stage_with_named_buildpacks(stage: Stage) {
     let (_agent, equipment) = stage.agent().await;
     let package = stage.package(&[(
         "serve",
