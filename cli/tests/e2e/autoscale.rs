@@ -15,10 +15,10 @@ use crate::harness::{PASSWORD, Platform, cfx_binary, free_port, probe_app, text,
 
 const OUT: &str = "scale 40% if CPU >90% for 20s cool down 10s warm up 5s";
 const IN: &str = "scale in 50% if CPU <20% for 15s cool down 10s warm up 5s";
-const LIMITS: &str = "between 5 and 10 instances";
-/// An instance of 64 MB is entitled to a twentieth of a core: this is three times what five of
-/// them need to be above 90 %, second by second.
-const REQUESTS_A_SECOND: u32 = 32;
+const LIMITS: &str = "between 2 and 5 instances";
+/// An instance of 64 MB is entitled to a twentieth of a core: this is four times what three of them
+/// need to be above 90 %, second by second, also on a machine that is busy with other things.
+const REQUESTS_A_SECOND: u32 = 24;
 const BURN_MS: u32 = 25;
 /// Longest from one act to the next: evidence of 20 s, cool-down, a slow machine.
 const ACT_DEADLINE: Duration = Duration::from_secs(120);
@@ -108,8 +108,8 @@ pub fn grows_and_shrinks_under_load(platform: &Platform) {
     assert!(added.contains("scale 40% if CPU >90% for 20s"), "{added}");
 
     let load = Load::start(platform, "burner");
-    load.reaches(platform, 5);
-    for (from, to) in [(5, 7), (7, 10)] {
+    load.reaches(platform, 2);
+    for (from, to) in [(2, 3), (3, 5)] {
         let act = wait_for_act(platform, &home, to);
         assert_eq!(
             act["old_instances"], from,
@@ -123,11 +123,11 @@ pub fn grows_and_shrinks_under_load(platform: &Platform) {
     assert!(sent > 500, "only {sent} requests were sent");
 
     let calm = Calm::start(platform, "burner");
-    wait_for_act(platform, &home, 5);
+    wait_for_act(platform, &home, 2);
     calm.end();
     let history = platform.ok_at(&home, &["autoscale", "history", "burner"]);
     assert!(
-        history.contains("7 -> 10") && history.contains("10 -> 5"),
+        history.contains("3 -> 5") && history.contains("5 -> 2"),
         "{history}"
     );
     let removed = platform.ok_at(&home, &["autoscale", "remove", "burner", "--all"]);
@@ -174,7 +174,7 @@ fn push(platform: &Platform, home: &str) {
     fs::write(source.join("burner.py"), include_str!("app/burner.py")).expect("written");
     fs::write(source.join("Procfile"), "web: python3 burner.py\n").expect("written");
     let manifest = "applications:\n- name: burner\n  memory: 64M\n  disk_quota: 128M\n  \
-                    instances: 5\n  buildpacks: [procfile_buildpack]\n";
+                    instances: 2\n  buildpacks: [procfile_buildpack]\n";
     fs::write(source.join("manifest.yml"), manifest).expect("written");
     let source = source.display().to_string();
     platform.ok_at(
