@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use super::*;
 use crate::runtime::trial::LIMITS;
-use crate::runtime::{Mount, User};
+use crate::runtime::{ContainerLimits, Mount, User};
 use crate::slot::Slot;
 use crate::volume::{AheadSpec, Volume, VolumeSpec};
 
