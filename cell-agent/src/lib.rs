@@ -262,22 +262,7 @@ impl Cell {
             picture: looker.clone(),
         };
         self.spawn("sweeper", sweeper.run());
-        self.tools.ground.keep_ready(Ready {
-            // A runtime that makes its own cannot use them.
-            networks: if self.edges.runtime.enters_networks() {
-                self.config.ready.networks
-            } else {
-                0
-            },
-            ..self.config.ready
-        });
-        let keeper = Keeper {
-            tools: self.tools.clone(),
-            gate: executor.gate(),
-            ids: self.edges.ids.clone(),
-            events: self.events.clone(),
-        };
-        self.spawn("keep ready", keeper.run());
+        self.run_keeper(&executor);
         let agent = Agent::new(agent::Parts {
             desired: restored.desired,
             instances: restored.instances,
@@ -298,6 +283,25 @@ impl Cell {
         };
         self.spawn("agent", boot.run(news, receiver, shutdown));
         messages
+    }
+
+    fn run_keeper(&self, executor: &Executor) {
+        self.tools.ground.keep_ready(Ready {
+            // A runtime that makes its own cannot use them.
+            networks: if self.edges.runtime.enters_networks() {
+                self.config.ready.networks
+            } else {
+                0
+            },
+            ..self.config.ready
+        });
+        let keeper = Keeper {
+            tools: self.tools.clone(),
+            gate: executor.gate(),
+            ids: self.edges.ids.clone(),
+            events: self.events.clone(),
+        };
+        self.spawn("keep ready", keeper.run());
     }
 
     fn run_link(

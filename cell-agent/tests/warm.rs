@@ -216,7 +216,7 @@ async fn a_cell_that_keeps_none_sweeps_what_an_earlier_agent_made() {
     let (agent, equipment) = stage.agent_with(|_| {}).await;
     until("no container is left", || ready(&stage, 0)).await;
     let swept = async {
-        while equipment.ground.volumes().await.expect("listed") != [] {
+        while !equipment.ground.volumes().await.expect("listed").is_empty() {
             Clock::system().sleep(Duration::from_millis(50)).await;
         }
     };

@@ -9,7 +9,8 @@ use super::call::Call;
 use super::error::{Answer, ApiError};
 
 const PER_PAGE_DEFAULT: usize = 50;
-const PER_PAGE_MAX: usize = 100;
+/// All that a ring of acts keeps of a busy day fits two pages.
+const PER_PAGE_MAX: usize = 500;
 
 /// What of a list is asked for.
 #[derive(Debug, Clone, Copy)]

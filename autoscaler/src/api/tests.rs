@@ -173,7 +173,7 @@ async fn bad_input_is_answered_with_what_to_do() {
             "scaling_histories?results-per-page=1000",
             "",
             400,
-            "1 to 100",
+            "1 to 500",
         ),
         (
             Method::GET,

@@ -3,7 +3,7 @@
 
 use cfx_protocol::id::AppGuid;
 use cfx_rules::decision::Outcome;
-use cfx_rules::explain::explain;
+use cfx_rules::explain::summary;
 use cfx_rules::units::Second;
 use cfx_rules::{Decision, State};
 use cfx_store::commit::Op;
@@ -123,7 +123,7 @@ fn entry(decision: &Decision, ended: Ended, error: String) -> HistoryEntry {
         from: decision.from,
         to: decision.to,
         reason: wording::reason(decision),
-        explanation: explain(decision),
+        explanation: summary(decision),
         error,
     }
 }

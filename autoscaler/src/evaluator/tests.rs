@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cfx_process::telemetry::Metrics;
 use cfx_store::store::Store;
 
+use super::leave::OF_RULES;
 use super::*;
 use crate::scripted::{Fate, START, Scripted, app, attach};
 use crate::state::record::{DecisionRecord, Ended, HistoryEntry};

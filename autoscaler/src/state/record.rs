@@ -77,7 +77,7 @@ pub(crate) struct HistoryEntry {
     pub(crate) to: u32,
     /// In a few words, as app-autoscaler writes it.
     pub(crate) reason: String,
-    /// In sentences.
+    /// In one sentence; the decision of that moment has the rest.
     pub(crate) explanation: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) error: String,

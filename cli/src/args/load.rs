@@ -21,12 +21,12 @@ that time. A server that stalls is charged for everyone who came meanwhile.
 Exit codes: 0 all is well; 1 it could not run; 3 a --fail-if line was crossed; 4 the run is void,
 because the generator itself was late or had to drop requests.
 
-{n} in the path, in headers and in the body is the request's number; {key} a text of its own.
+{number} in the path, in headers and in the body is the request's number; {key} a text of its own.
 
 Examples:
   cfx load http://shop.apps.localhost:8080/ --rate 200/s --duration 30s --connections-new 50%
   cfx load URL --profile ramp:50/s..500/s --duration 2m --fail-if 'p99 > 200ms' --fail-if 'errors > 0.1%'
-  cfx load URL/orders -X POST -H 'Idempotency-Key: {key}' -d '{\"item\": {n}}' --expect 201,409")]
+  cfx load URL/orders -X POST -H 'Idempotency-Key: {key}' -d '{\"item\": {number}}' --expect 201,409")]
 pub(crate) struct LoadArgs {
     /// Where to
     pub(crate) url: String,

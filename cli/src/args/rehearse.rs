@@ -51,7 +51,7 @@ pub(crate) struct RehearseArgs {
     /// Close a sale that is open and begin a new one; its orders are gone
     #[arg(long)]
     pub(crate) reset_sale: bool,
-    /// Instances that must have been routable at once in the end
+    /// So many instances must be routable at once at some time
     #[arg(long, value_name = "N")]
     pub(crate) want_instances: Option<u32>,
     /// Longest from the decision to scale until all are routable

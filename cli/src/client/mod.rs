@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use connector::Stream;
+pub(crate) use cfx_process::public_connector::Stream;
 pub(crate) use discover::{address, discover};
 pub(crate) use error::{ApiError, ClientError};
 pub(crate) use log_cache::{LogCursor, LogLine};

@@ -40,7 +40,7 @@ impl<Visit> After<Visit> {
     }
 }
 
-/// One kind of request; `{n}` in path, headers and body is the visitor's number and `{key}` a text
+/// One kind of request; `{number}` in path, headers and body is the visitor's number and `{key}` a text
 /// that no other visitor has.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Template {
@@ -120,7 +120,7 @@ impl Population for OneRequest {
         let fill = |text: &str| match text.contains('{') {
             false => text.to_owned(),
             true => text
-                .replace("{n}", &visit.number.to_string())
+                .replace("{number}", &visit.number.to_string())
                 .replace("{key}", &format!("{:x}-{}", self.seed, visit.number)),
         };
         let headers = template.headers.iter().filter_map(|(name, value)| {
@@ -166,8 +166,8 @@ mod tests {
                 http::HeaderName::from_static("idempotency-key"),
                 "{key}".into(),
             )],
-            body: r#"{"order": {n}}"#.into(),
-            ..Template::get("/orders/{n}")
+            body: r#"{"order": {number}}"#.into(),
+            ..Template::get("/orders/{number}")
         };
         let mut people = population(vec![template], 0.0);
         let visit = people.arrive(7, 0);

@@ -181,7 +181,7 @@ impl Settings {
         }
         if self.warm > WARM_MAX {
             let message = format!(
-                "--warm {}: a cell makes at most {READY_MAX, WARM_MAX} ahead",
+                "--warm {}: a cell makes at most {WARM_MAX} ahead",
                 self.warm
             );
             return Err(Failure::new(message).next("for example --warm 20"));

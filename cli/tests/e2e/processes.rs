@@ -1,7 +1,7 @@
 //! The roles as processes of their own, joined by tokens: `cfx serve`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -217,6 +217,18 @@ impl Roles {
     }
 }
 
+impl Roles {
+    /// Volumes that the cell keeps ready, which its next agent would take up.
+    fn unmount(&self) {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let folder = self.path("cell");
+        let mounts = table.lines().filter_map(|line| line.split(' ').nth(4));
+        for mount in mounts.filter(|mount| Path::new(mount).starts_with(&folder)) {
+            drop(Command::new("umount").args(["--lazy", mount]).status());
+        }
+    }
+}
+
 impl Drop for Roles {
     fn drop(&mut self) {
         drop(self.cfx("home", &["delete", "alone", "-f", "-r"]));
@@ -228,6 +240,7 @@ impl Drop for Roles {
         for child in [self.router.take(), self.cell.take(), self.controller.take()] {
             end(child, "KILL");
         }
+        self.unmount();
     }
 }
 

@@ -10,7 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from shop.errors import Unavailable
 
-CALL_TIMEOUT_S = 2.0
+# Longer than a rush on a busy machine makes anybody wait, shorter than customers and routers do.
+CALL_TIMEOUT_S = 5.0
 # Connections to the inventory at once; further calls wait for one of them.
 CONNECTIONS_MAX = 32
 ANSWER_BYTES_MAX = 1024 * 1024
