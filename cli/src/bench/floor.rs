@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use cfx_cell_agent::runtime::sandboxed;
 use tokio::process::Command;
 
 use super::cost;
@@ -30,17 +31,18 @@ pub(super) struct Floor {
 }
 
 /// The floor of this runtime, over so many starts. What was measured before is shown without it
-/// when it fails, or when there is none.
+/// when it fails.
 pub(super) async fn measure(
     context: &Context,
     runtime: RuntimeFlag,
     platform: i32,
     count: u32,
 ) -> Option<Floor> {
-    if count == 0 || runtime == RuntimeFlag::Sandbox {
-        return None;
-    }
-    let measured = docker(context, platform, count).await;
+    let measured = match (count, runtime) {
+        (0, _) => return None,
+        (_, RuntimeFlag::Sandbox) => sandbox(count).await,
+        _ => docker(context, platform, count).await,
+    };
     measured
         .inspect_err(|failure| {
             let why = failure.message();
@@ -48,6 +50,23 @@ pub(super) async fn measure(
             context.terminal.warn(said);
         })
         .ok()
+}
+
+/// A bare clone of the launcher into the same namespaces, so many times in a row, each to its end.
+async fn sandbox(count: u32) -> Outcome<Floor> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(format!("no clones: {error}"));
+    let folder = tempfile::Builder::new()
+        .prefix("cfx-bench-")
+        .tempdir()
+        .map_err(|error| failed(&error))?;
+    let cloning = tokio::task::spawn_blocking(move || sandboxed::floor(folder.path(), count));
+    let cloned = cloning.await.map_err(|error| failed(&error))?;
+    let cloned = cloned.map_err(|error| failed(&error))?;
+    Ok(Floor {
+        seconds: cloned.wall.as_secs_f64() / f64::from(count),
+        cpu_s: cloned.cpu.as_secs_f64() / f64::from(count),
+        is: "a bare clone and exec in the same namespaces, one after the other",
+    })
 }
 
 /// `docker run -d -P` of the same server, so many times in a row, each to its first answer.

@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The machine has come to rest when nothing on it was made or ended for this long: longer than it
 /// takes to make one more instance ahead.
 const REST: Duration = Duration::from_secs(3);
+/// On a machine that never rests, because others work on it too, so long is waited.
+const REST_MAX: Duration = Duration::from_secs(20);
 /// Time that clients have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -182,17 +184,23 @@ async fn scale_in(
 async fn settled(context: &Context, deployed: &Deployed, instances: u32) -> Outcome<Resources> {
     let deadline = context.clock.monotonic() + STOP_TIMEOUT;
     let wanted = (instances as usize, instances as usize);
-    let (mut before, mut changed) = (Resources::read(), context.clock.monotonic());
+    let mut before = Resources::read();
+    let (mut changed, mut reached) = (context.clock.monotonic(), context.clock.monotonic());
     loop {
         context.clock.sleep(LOOK).await;
         let (shown, now) = (deployed.running().await?, Resources::read());
-        if shown != wanted || !now.is_back_at(&before) || !before.is_back_at(&now) {
-            changed = context.clock.monotonic();
-        } else if context.clock.monotonic().saturating_sub(changed) >= REST {
+        let time = context.clock.monotonic();
+        if shown != wanted {
+            (changed, reached) = (time, time);
+        } else if !now.is_back_at(&before) || !before.is_back_at(&now) {
+            changed = time;
+        }
+        let rests = time.saturating_sub(changed) >= REST;
+        if rests || time.saturating_sub(reached) >= REST_MAX {
             return Ok(now);
         }
         before = now;
-        if context.clock.monotonic() > deadline {
+        if time > deadline {
             return Err(Failure::new(format!(
                 "{} of {} instances run after {STOP_TIMEOUT:?}, wanted are {instances}",
                 shown.0, shown.1
