@@ -118,7 +118,7 @@ async fn root(State(platform): State<Shared>) -> Json<Value> {
 }
 
 async fn token(State(platform): State<Shared>, form: String) -> Response {
-    let expected = "grant_type=client%5Fcredentials&client%5Fid=autoscaler\
+    let expected = "grant%5Ftype=client%5Fcredentials&client%5Fid=autoscaler\
                     &client%5Fsecret=a%20secret%20%26%20more";
     if form != expected {
         return (StatusCode::UNAUTHORIZED, form).into_response();
