@@ -50,7 +50,8 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Outcome {
 
 fn load<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
     config::load(path).map_err(|error| {
-        Failure::new(error.to_string()).next("README.md lists the keys of each role's file")
+        Failure::new(error.to_string())
+            .next("deploy/roles has a sample of each role's file with all of its keys")
     })
 }
 
@@ -392,4 +393,49 @@ fn unusable(files: &CertificateFiles, error: &dyn std::error::Error) -> Failure 
     let path = files.certificate.display();
     Failure::new(format!("{path} cannot be used: {}", error_text(error)))
         .next("name a PEM certificate chain and its key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sample with its optional keys turned on.
+    fn with_every_key(sample: &str) -> String {
+        let is_key = |text: &str| {
+            let name = text.trim_start().split_once(':').map(|(name, _)| name);
+            name.is_some_and(|name| {
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b"_-".contains(&b))
+            })
+        };
+        let line = |line: &str| match line.split_once("# ") {
+            Some((before, text)) if before.trim().is_empty() && is_key(text) => {
+                format!("{before}{text}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        sample.lines().map(line).collect()
+    }
+
+    fn reads<T: DeserializeOwned>(name: &str, sample: &str) {
+        for text in [sample.to_owned(), with_every_key(sample)] {
+            if let Err(error) = config::parse::<T>(Path::new(name), &text) {
+                panic!("{error} in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_samples_of_deploy_roles_name_only_keys_that_there_are() {
+        let controller = include_str!("../../../deploy/roles/controller.yml");
+        assert_ne!(with_every_key(controller), controller);
+        reads::<ControllerFile>("controller.yml", controller);
+        reads::<CellFile>("cell.yml", include_str!("../../../deploy/roles/cell.yml"));
+        reads::<RouterFile>(
+            "router.yml",
+            include_str!("../../../deploy/roles/router.yml"),
+        );
+        let autoscaler = include_str!("../../../deploy/roles/autoscaler.yml");
+        reads::<AutoscalerFile>("autoscaler.yml", autoscaler);
+    }
 }
