@@ -5,10 +5,14 @@ use std::path::Path;
 use cfx_protocol::cell::{Capacity, CellUsage};
 
 use crate::config::{CapacityConfig, Config};
+use crate::runtime::sandboxed;
 use crate::warm::MEMBER_MB;
 
 /// Starts at once for each core, unless configured.
 const STARTS_PER_CORE: u32 = 2;
+/// The same in sandboxes, whose starts wait for the kernel more than they compute: namespaces,
+/// mounts and links each wait for readers elsewhere to be done.
+const SANDBOX_STARTS_PER_CORE: u32 = 8;
 
 /// What the machine has, before any factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +38,7 @@ impl Machine {
 
 /// What the cell offers: what the machine has or the operator says, times the overcommit factor.
 #[must_use]
-pub fn offered(machine: Machine, config: &Config) -> Capacity {
+pub fn offered(machine: Machine, runtime: &str, config: &Config) -> Capacity {
     let CapacityConfig {
         memory_mb,
         disk_mb,
@@ -48,7 +52,11 @@ pub fn offered(machine: Machine, config: &Config) -> Capacity {
     let memory_mb = memory_mb
         .unwrap_or(machine.memory_mb)
         .saturating_sub(ahead_mb);
-    let starts = machine.cores.saturating_mul(STARTS_PER_CORE);
+    let per_core = match runtime {
+        sandboxed::NAME => SANDBOX_STARTS_PER_CORE,
+        _ => STARTS_PER_CORE,
+    };
+    let starts = machine.cores.saturating_mul(per_core);
     Capacity {
         memory_mb: times(memory_mb, overcommit_memory),
         disk_mb: times(disk_mb.unwrap_or(machine.disk_mb), overcommit_disk),
@@ -105,7 +113,7 @@ mod tests {
     #[test]
     fn the_offer_is_the_machine_times_the_factor_unless_configured() {
         let mut config = Config::new(CellGuid::NIL, "a".into(), "d".into());
-        let offer = offered(MACHINE, &config);
+        let offer = offered(MACHINE, "docker", &config);
         assert_eq!(
             (offer.memory_mb, offer.cpu_millicores, offer.starts),
             (1_000, 4_000, 8)
@@ -116,13 +124,15 @@ mod tests {
         ) = (2.5, 2.0);
         config.capacity.disk_mb = Some(100);
         config.starts = Some(0);
-        let offer = offered(MACHINE, &config);
+        let offer = offered(MACHINE, "docker", &config);
         assert_eq!(
             (offer.memory_mb, offer.disk_mb, offer.starts),
             (2_500, 200, 1)
         );
+        config.starts = None;
+        assert_eq!(offered(MACHINE, sandboxed::NAME, &config).starts, 32);
         config.warm = 100;
-        assert_eq!(offered(MACHINE, &config).memory_mb, 1_500);
+        assert_eq!(offered(MACHINE, "docker", &config).memory_mb, 1_500);
     }
 
     #[test]

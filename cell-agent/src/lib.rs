@@ -200,7 +200,7 @@ fn tools(
         droplets,
         stager: stager.map_err(io("make a folder for stagings"))?,
         clock,
-        capacity: capacity::offered(machine, config),
+        capacity: capacity::offered(machine, edges.runtime.name(), config),
         cell: config.address,
         uid_base: config.uid_base,
         warm: Warm::new(config.warm, edges.clock.clone()),

@@ -57,7 +57,6 @@ struct Taken {
 impl Taken {
     fn round(&mut self, args: &BenchPlannerArgs) -> Outcome {
         let mut world = world(args);
-        let before = own_resident_mib()?;
         let mut planner = Planner::new(Duration::ZERO);
         for (guid, cell) in &world.cells {
             planner.set_cell(*guid, cell.clone());
@@ -69,15 +68,12 @@ impl Taken {
         self.fills.push(rate);
         self.heaps.push(heap_rate(args.cells, placed(&plan))?);
         carry_out(&mut world, &plan);
+        self.bytes.push(bytes_each(&world)?);
         drop(plan);
         for process in &world.processes {
             planner.set_process(process.clone());
         }
         drop(planner.plan(START, 2));
-        let instances: usize = world.processes.iter().map(|it| it.intents.len()).sum();
-        let grown_mib = own_resident_mib()? - before - resident_mib(&world);
-        self.bytes
-            .push(grown_mib * 1024.0 * 1024.0 / count(instances));
         self.more(&mut planner, &world)?;
         self.scans.push(scan_rate(&world)?);
         self.loss(&mut planner, &world)
@@ -304,10 +300,21 @@ fn carry_out(world: &mut Snapshot, plan: &Plan) {
     }
 }
 
-/// What the benchmark's own copy of the intents takes.
-fn resident_mib(world: &Snapshot) -> f64 {
-    let intents: usize = world.processes.iter().map(|it| it.intents.len()).sum();
-    count(intents * std::mem::size_of::<Intent>()) / (1024.0 * 1024.0)
+/// What a planner that knows this world takes for each instance. It is one more planner, made while
+/// everything else is still held, so that hardly any of it lands in room that was given back.
+fn bytes_each(world: &Snapshot) -> Outcome<f64> {
+    let before = own_resident_mib()?;
+    let mut planner = Planner::new(Duration::ZERO);
+    for (guid, cell) in &world.cells {
+        planner.set_cell(*guid, cell.clone());
+    }
+    for process in &world.processes {
+        planner.set_process(process.clone());
+    }
+    drop(planner.plan(START, 2));
+    let instances: usize = world.processes.iter().map(|it| it.intents.len()).sum();
+    let grown_mib = own_resident_mib()? - before;
+    Ok(grown_mib * 1024.0 * 1024.0 / count(instances))
 }
 
 fn instances_on(world: &Snapshot, cell: CellGuid) -> usize {

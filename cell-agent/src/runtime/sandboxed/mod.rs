@@ -33,7 +33,7 @@ pub use cfx_sandbox::floor::Floor;
 use link::Keeper;
 
 /// The name that errors and registrations carry.
-const NAME: &str = "sandbox";
+pub(crate) const NAME: &str = "sandbox";
 
 /// Where `deploy/stack/build` puts stacks for sandboxes.
 pub const STACKS_DEFAULT: &str = "/var/lib/cfx/stacks";
