@@ -147,7 +147,11 @@ impl Line {
         let asking = async {
             match self.send(number, request, files).await {
                 Ok(()) => Ok(receiver.await.ok()),
-                Err(error) if is_gone(&error) => Ok(None),
+                Err(error) if is_gone(&error) => {
+                    // Whoever listens has not noticed yet; the next one to ask needs another line.
+                    self.close();
+                    Ok(None)
+                }
                 Err(error) => Err(unreachable(&error)),
             }
         };
