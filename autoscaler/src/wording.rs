@@ -2,7 +2,7 @@
 
 use cfx_rules::Decision;
 use cfx_rules::decision::{Clamp, Outcome};
-use cfx_rules::explain::explain;
+use cfx_rules::explain::{condition, explain};
 use cfx_rules::units::Second;
 use jiff::Timestamp;
 
@@ -10,19 +10,6 @@ use crate::state::record::DecisionRecord;
 
 pub(crate) const STALE: &str =
     "it was scaled by somebody else in the meantime; their number stands and is looked at anew";
-
-/// What may follow a rule's condition in its canonical text.
-const FOLLOW: [&str; 9] = [
-    " between ",
-    " at least ",
-    " at most ",
-    " cool down ",
-    " warm up ",
-    " round ",
-    " on missing ",
-    " carry evidence",
-    " forgive restarts",
-];
 
 pub(crate) fn refused(detail: &str) -> String {
     format!("the platform refused it: {detail}")
@@ -59,13 +46,6 @@ pub(crate) fn reason(decision: &Decision) -> String {
         Outcome::Held(_) => "nothing was to be done".to_owned(),
     };
     format!("{change:+} instance(s) because {because}")
-}
-
-/// What a rule asks for, without what may follow it.
-fn condition(rule: &str) -> &str {
-    let condition = rule.split_once(" if ").map_or(rule, |(_, rest)| rest);
-    let ends = FOLLOW.iter().filter_map(|word| condition.find(word));
-    &condition[..ends.min().unwrap_or(condition.len())]
 }
 
 /// What somebody reads who asks why.

@@ -198,8 +198,9 @@ fn wants(record: &RuleRecord, finding: &Finding) -> String {
     }
 }
 
-/// The part of a rule's sentence that says when.
-fn condition(rule: &str) -> &str {
+/// The part of a rule's canonical sentence that says when, without what may follow it.
+#[must_use]
+pub fn condition(rule: &str) -> &str {
     const CLAUSES: [&str; 9] = [
         " between ",
         " at least ",
