@@ -112,24 +112,30 @@ fn show(context: &Context, readings: &[Reading], as_json: bool) -> Outcome {
     }
     let mut table = Table::new(["measure", "value", "floor", "ratio", "the floor is"]);
     for reading in readings {
-        table.row([
-            reading.measure.clone(),
-            format!("{} {}", rounded(reading.value), reading.unit),
-            format!("{} {}", rounded(reading.floor), reading.unit),
-            format!("{:.2}", reading.ratio),
-            reading.floor_is.to_owned(),
-        ]);
+        let [floor, ratio, floor_is] = if reading.floor == 0.0 {
+            Default::default()
+        } else {
+            [
+                quantity(reading.floor, reading.unit),
+                format!("{:.2}", reading.ratio),
+                reading.floor_is.to_owned(),
+            ]
+        };
+        let value = quantity(reading.value, reading.unit);
+        table.row([reading.measure.clone(), value, floor, ratio, floor_is]);
     }
     terminal.table(&table);
     Ok(())
 }
 
-fn rounded(value: f64) -> String {
-    if value >= 100.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
+/// A number with its unit; what is short of a second, in milliseconds.
+fn quantity(value: f64, unit: &str) -> String {
+    let (value, unit) = match unit {
+        "s" if value < 1.0 => (value * 1_000.0, "ms"),
+        _ => (value, unit),
+    };
+    let decimals = if value >= 100.0 { 0 } else { 2 };
+    format!("{value:.decimals$} {unit}").trim_end().to_owned()
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -145,6 +151,20 @@ fn median(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_short_of_a_second_is_told_in_milliseconds() {
+        for (value, unit, text) in [
+            (1.543, "s", "1.54 s"),
+            (0.028_99, "s", "28.99 ms"),
+            (0.000_66, "s", "0.66 ms"),
+            (0.213, "s", "213 ms"),
+            (5_800.0, "", "5800"),
+            (2.4, "MiB", "2.40 MiB"),
+        ] {
+            assert_eq!(quantity(value, unit), text);
+        }
+    }
 
     #[test]
     fn the_median_is_the_middle() {

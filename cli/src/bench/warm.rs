@@ -37,25 +37,12 @@ pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
     let mut sorted = times.clone();
     sorted.sort_by(f64::total_cmp);
     let readings = [("p50", 50), ("p90", 90)].map(|(name, part)| {
+        let measure = format!("one more instance, command to first answer, {name} of");
+        let measure = format!("{measure} {}", times.len());
         let at = (sorted.len() - 1) * part / 100;
         Reading {
-            value: sorted[at],
-            ratio: if floor == 0.0 {
-                0.0
-            } else {
-                sorted[at] / floor
-            },
-            ..Reading::new(
-                "warm",
-                format!(
-                    "one more instance, command to first answer, {name} of {}",
-                    times.len()
-                ),
-                "s",
-                floor_is,
-                times.clone(),
-                vec![floor],
-            )
+            values: times.clone(),
+            ..Reading::new("warm", measure, "s", floor_is, vec![sorted[at]], vec![floor])
         }
     });
     show(context, &readings, args.json)

@@ -23,7 +23,8 @@ use crate::events::Events;
 use crate::routing::Routers;
 use crate::state::StateHandle;
 
-/// Changes within this time are planned together.
+/// Between the beginnings of two passes: the first change after a quiet time is planned at once, and
+/// those that follow it closely share the next pass.
 pub(crate) const COALESCE: Duration = Duration::from_millis(5);
 /// Between passes that nothing asked for: silent cells are noticed this much late at most.
 pub(crate) const IDLE_PASS: Duration = Duration::from_millis(500);
@@ -58,6 +59,7 @@ impl Driver {
         let mut follower = self.follower();
         loop {
             woken.mark_seen();
+            let began = self.clock.monotonic();
             let wait = match self.pass(&mut follower).await {
                 Ok(()) if follower.mirror.is_busy() => BUSY_PASS,
                 Ok(()) => IDLE_PASS,
@@ -68,9 +70,11 @@ impl Driver {
                 }
             };
             tokio::select! {
-                () = woken.any() => self.clock.sleep(COALESCE).await,
+                () = woken.any() => {}
                 () = self.clock.sleep(wait) => {}
             }
+            let passed = self.clock.monotonic().saturating_sub(began);
+            self.clock.sleep(COALESCE.saturating_sub(passed)).await;
         }
     }
 

@@ -32,6 +32,8 @@ const RHYTHM: Duration = Duration::from_millis(RHYTHM_MS);
 /// Between two tables: the first change after a quiet time is published at once, and those that
 /// follow it closely share the next table.
 pub const TICK: Duration = Duration::from_millis(10);
+/// Between two looks that found the table as it was: such a look must not hold up the next change.
+const GLANCE: Duration = Duration::from_millis(1);
 /// Between two sweeps over everything.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -104,7 +106,7 @@ impl Reconciler {
         let mut observed = self.observed.changes();
         loop {
             let began = self.clock.monotonic();
-            self.reconcile();
+            let pace = if self.reconcile() { TICK } else { GLANCE };
             let wake = Duration::from_millis(RHYTHM_MS);
             tokio::select! {
                 changed = state.changed() => if changed.is_err() { return },
@@ -112,14 +114,15 @@ impl Reconciler {
                 () = self.clock.sleep(wake) => {}
             }
             let passed = self.clock.monotonic().saturating_sub(began);
-            self.clock.sleep(TICK.saturating_sub(passed)).await;
+            self.clock.sleep(pace.saturating_sub(passed)).await;
         }
     }
 
-    pub(crate) fn reconcile(&mut self) {
+    /// Is there a new table?
+    pub(crate) fn reconcile(&mut self) -> bool {
         let before = self.published.borrow().clone();
         if before.is_none() && !self.is_informed(&self.state.read()) {
-            return;
+            return false;
         }
         let (mut table, state, instances) = self.keeper.follow(&self.observed, &self.state);
         let now = self.clock.monotonic();
@@ -132,7 +135,8 @@ impl Reconciler {
         if let Some(before) = &before
             && table.ptr_eq(&before.table)
         {
-            return self.routers.table_covers(before.token, covers);
+            self.routers.table_covers(before.token, covers);
+            return false;
         }
         let revision = before.map_or(0, |before| before.token.revision) + 1;
         let token = Token {
@@ -142,6 +146,7 @@ impl Reconciler {
         self.routers.table_covers(token, covers);
         let published = Published { token, table };
         self.published.send_replace(Some(Arc::new(published)));
+        true
     }
 
     /// Is enough known to say what is routable?
