@@ -298,6 +298,7 @@ impl Cell {
         let keeper = Keeper {
             tools: self.tools.clone(),
             gate: executor.gate(),
+            at_once: self.machine.cores as usize,
             ids: self.edges.ids.clone(),
             events: self.events.clone(),
         };

@@ -166,6 +166,22 @@ impl Pool {
         self.ready.len() + self.broken.len() < before
     }
 
+    /// What is to be done next, begun: whoever asks after this is told of something else.
+    fn begin(&mut self) -> Next {
+        let next = self.next();
+        match &next {
+            Next::Make(profile) => self.making.push(profile.clone()),
+            Next::End(name) => drop(self.withdraw(*name)),
+            Next::Nothing => {}
+        }
+        next
+    }
+
+    fn made(&mut self, profile: &Profile) {
+        let place = self.making.iter().position(|one| one == profile);
+        place.map(|place| self.making.swap_remove(place));
+    }
+
     fn count(&self, profile: &Profile) -> usize {
         let ready = self.ready.iter().map(|(_, one)| one);
         ready

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cfx_process::entropy::IdSource;
 use cfx_protocol::id::InstanceGuid;
+use futures_util::future::join_all;
 
 use super::{Next, Profile, member};
 use crate::events::Events;
@@ -31,6 +32,9 @@ const FDS_GUESS: u32 = 16_384;
 pub struct Keeper {
     pub tools: Tools,
     pub gate: FairGate,
+    /// Instances that are made, or ended, at the same time: a start that comes meanwhile waits for
+    /// none of them, but shares the machine with them.
+    pub at_once: usize,
     pub ids: IdSource,
     pub events: Events,
 }
@@ -64,7 +68,7 @@ impl Keeper {
         }
     }
 
-    /// Make or clear away one thing; false when there is nothing to do, or nothing that works.
+    /// Make or clear away a few things; false when there is nothing to do, or nothing that works.
     async fn step(&self) -> bool {
         match self.tools.ground.stock().await {
             Ok(true) => return true,
@@ -77,10 +81,20 @@ impl Keeper {
         if !self.makes_ahead() {
             return false;
         }
-        let next = self.tools.warm.pool.lock().next();
+        let begun = std::iter::from_fn(|| {
+            let next = self.tools.warm.pool.lock().begin();
+            (next != Next::Nothing).then_some(next)
+        });
+        let steps = begun.take(self.at_once).map(|next| self.carry_out(next));
+        let worked = join_all(steps.collect::<Vec<_>>()).await;
+        worked.contains(&true)
+    }
+
+    /// What was begun; false when it did not work.
+    async fn carry_out(&self, next: Next) -> bool {
         match next {
             Next::Make(profile) => self.make(profile).await,
-            Next::End(name) => self.withdraw(name).await,
+            Next::End(name) => self.end(name).await,
             Next::Nothing => false,
         }
     }
@@ -89,19 +103,18 @@ impl Keeper {
         let warm = &self.tools.warm;
         let name = self.ids.guid();
         warm.add_name(name);
-        warm.pool.lock().making.push(profile.clone());
         let made = member::make(&self.tools, name, &profile).await;
-        let mut failure = None;
-        {
+        let failure = {
             let mut pool = warm.pool.lock();
-            if let Some(place) = pool.making.iter().position(|one| *one == profile) {
-                pool.making.swap_remove(place);
-            }
+            pool.made(&profile);
             match made {
-                Ok(()) => pool.ready.push_back((name, profile)),
-                Err(error) => failure = Some(error),
+                Ok(()) => {
+                    pool.ready.push_back((name, profile));
+                    None
+                }
+                Err(error) => Some(error),
             }
-        }
+        };
         self.events.warm(warm.ready());
         let Some(error) = failure else {
             return true;
@@ -124,12 +137,6 @@ impl Keeper {
         true
     }
 
-    /// End one that is ready, unless somebody took it.
-    async fn withdraw(&self, name: InstanceGuid) -> bool {
-        let is_ours = self.tools.warm.pool.lock().withdraw(name);
-        if is_ours { self.end(name).await } else { true }
-    }
-
     /// Has the oldest ended by itself? The next one is looked at the next time.
     async fn check(&self) {
         let oldest = {
@@ -143,7 +150,11 @@ impl Keeper {
             return;
         };
         if let Ok(Some(_)) = self.tools.runtime.exit_record(name).await {
-            self.withdraw(name).await;
+            // Unless somebody took it meanwhile.
+            let is_ours = self.tools.warm.pool.lock().withdraw(name);
+            if is_ours {
+                self.end(name).await;
+            }
         }
     }
 

@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_secs(3);
 /// On a machine that never rests, because others work on it too, so long is waited.
 const REST_MAX: Duration = Duration::from_secs(20);
+/// What is made ahead is waited for longer: this much for each.
+const MAKE_MAX: Duration = Duration::from_millis(300);
 /// Time that clients have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -94,18 +96,19 @@ async fn rounds(
     progress: &crate::output::Progress,
 ) -> Outcome<Rounds> {
     let deployed = lab.push().await?;
+    let rest_max = rest_max(args);
     let (mut outs, mut ins) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         progress.message(&format!("round {round} of {}: starting", args.rounds));
-        let before = settled(context, &deployed, 1).await?;
+        let before = settled(context, &deployed, 1, rest_max).await?;
         outs.push(scale_out(context, lab, &deployed, args.instances).await?);
         if args.instances > LEFT {
             progress.message(&format!("round {round} of {}: stopping", args.rounds));
-            ins.push(scale_in(context, &deployed, args.instances, before).await?);
+            ins.push(scale_in(context, &deployed, args, before).await?);
         }
         deployed.scale(1).await?;
     }
-    settled(context, &deployed, 1).await?;
+    settled(context, &deployed, 1, rest_max).await?;
     progress.message("measuring the floor");
     let floor = floor::measure(context, args.runtime, lab.pid(), args.floor).await;
     Ok((outs, ins, floor))
@@ -144,9 +147,10 @@ async fn scale_out(
 async fn scale_in(
     context: &Context,
     deployed: &Deployed,
-    instances: u32,
+    args: &BenchStartArgs,
     before: Resources,
 ) -> Outcome<In> {
+    let (instances, rest_max) = (args.instances, rest_max(args));
     let full = Resources::read();
     let (stop, tally) = (Shutdown::new(), Arc::new(Tally::default()));
     let supervisor = Supervisor::new("load", stop.clone());
@@ -159,12 +163,12 @@ async fn scale_in(
     }
     let began = context.clock.monotonic();
     deployed.scale(LEFT.min(instances)).await?;
-    let after = settled(context, deployed, LEFT.min(instances)).await;
+    let after = settled(context, deployed, LEFT.min(instances), rest_max).await;
     stop.request();
     supervisor.join(JOIN_DEADLINE).await;
     // The instances that are left have their share of what is counted.
     deployed.scale(1).await?;
-    let last = settled_at(context, deployed, 1, &before).await?;
+    let last = settled_at(context, deployed, 1, (&before, rest_max)).await?;
     after?;
     // Each settling ends with a rest.
     let took = context.clock.monotonic().saturating_sub(began);
@@ -180,8 +184,17 @@ async fn scale_in(
     })
 }
 
+fn rest_max(args: &BenchStartArgs) -> Duration {
+    REST_MAX + MAKE_MAX * args.warm
+}
+
 /// Until the API shows this many instances, all running, and the machine has come to rest.
-async fn settled(context: &Context, deployed: &Deployed, instances: u32) -> Outcome<Resources> {
+async fn settled(
+    context: &Context,
+    deployed: &Deployed,
+    instances: u32,
+    rest_max: Duration,
+) -> Outcome<Resources> {
     let deadline = context.clock.monotonic() + STOP_TIMEOUT;
     let wanted = (instances as usize, instances as usize);
     let mut before = Resources::read();
@@ -196,7 +209,7 @@ async fn settled(context: &Context, deployed: &Deployed, instances: u32) -> Outc
             changed = time;
         }
         let rests = time.saturating_sub(changed) >= REST;
-        if rests || time.saturating_sub(reached) >= REST_MAX {
+        if rests || time.saturating_sub(reached) >= rest_max {
             return Ok(now);
         }
         before = now;
@@ -214,10 +227,10 @@ async fn settled_at(
     context: &Context,
     deployed: &Deployed,
     instances: u32,
-    before: &Resources,
+    (before, rest_max): (&Resources, Duration),
 ) -> Outcome<Resources> {
     let deadline = context.clock.monotonic() + STOP_TIMEOUT;
-    let mut now = settled(context, deployed, instances).await?;
+    let mut now = settled(context, deployed, instances, rest_max).await?;
     while !now.is_back_at(before) && context.clock.monotonic() < deadline {
         context.clock.sleep(LOOK).await;
         now = Resources::read();
