@@ -28,7 +28,7 @@ pub const WARM_MAX: usize = 1_000;
 /// being made.
 const READY_DEFAULT: usize = 8;
 /// Most of them: each volume has a loop device, and each network an address.
-pub const READY_MAX: usize = 1_000;
+pub const READY_MAX: usize = 4_000;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]

@@ -211,6 +211,7 @@ async fn an_instance_finds_the_router_by_name_and_outlives_its_agent() {
         size_bytes: 16 << 20,
         owner: Some(USER),
         droplet: Some(droplet),
+        comes_again: true,
     });
     let volume = volume.expect("a volume");
     let slot = Slot::create(volume.slot.clone(), Some(USER)).expect("a slot");

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod exit;
+pub mod plain;
 
 /// Where the slot is inside an instance.
 pub const SLOT: &str = "/.cfx/slot";

@@ -11,6 +11,7 @@ pub(super) async fn make(tools: &Tools, order: &Order, made: &mut Made) -> Resul
         size_bytes: size_bytes(order),
         owner: made.user,
         droplet: made.droplet.clone(),
+        comes_again: !matches!(order.spec.work, Work::Staging(_)),
     };
     let disk = match made.ahead {
         Some(ahead) => tools.ground.pass_volume(ahead, spec).await?,

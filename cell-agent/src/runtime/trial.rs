@@ -38,6 +38,7 @@ impl Trial {
             size_bytes: 16 << 20,
             owner,
             droplet: None,
+            comes_again: false,
         };
         let volume = self.volumes.make(&spec).expect("a volume");
         Slot::create(volume.slot.clone(), owner).expect("a slot");

@@ -1,5 +1,6 @@
 //! The real launcher on the host, without any container.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
@@ -156,6 +157,36 @@ async fn profile_scripts_run_first_and_in_order_and_may_change_the_environment()
     let attached = running.arm(&shell("echo $WORDS; pwd", &app)).await;
     let expected = format!("one two three\n{}\n", app.display());
     assert_eq!(all(attached.stdout).await, expected);
+}
+
+#[tokio::test]
+async fn a_command_of_plain_words_runs_without_a_shell_and_cannot_tell() {
+    let mut said = Vec::new();
+    for line in ["/usr/bin/env", "/usr/bin/env;"] {
+        let running = Running::start();
+        let mut command = shell(line, running.folder.path());
+        command.directory = "/".to_owned();
+        let attached = running.arm(&command).await;
+        let out = all(attached.stdout).await;
+        let lines: BTreeSet<String> = out.lines().map(str::to_owned).collect();
+        said.push(lines);
+    }
+    assert_eq!(said[0], said[1]);
+    let running = Running::start();
+    let script = running.folder.path().join("script");
+    std::fs::write(&script, "echo said by $BASH\n").expect("written");
+    let runnable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&script, runnable).expect("set");
+    let attached = running.arm(&shell("./script", running.folder.path())).await;
+    let out = all(attached.stdout).await;
+    assert!(out.starts_with("said by "), "{out}");
+    let mut running = Running::start();
+    let attached = running
+        .arm(&shell("./nothing", running.folder.path()))
+        .await;
+    let told = all(attached.stderr).await;
+    assert!(told.contains("./nothing: No such file"), "{told}");
+    assert_eq!(running.status(), Some(127));
 }
 
 #[tokio::test]

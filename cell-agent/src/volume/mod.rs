@@ -59,6 +59,8 @@ pub struct VolumeSpec {
     pub owner: Option<User>,
     /// An unpacked droplet to put beneath the home folder.
     pub droplet: Option<PathBuf>,
+    /// The next one is likely to have the same size: such are kept ready.
+    pub comes_again: bool,
 }
 
 /// A mounted volume.
@@ -142,6 +144,9 @@ impl Volumes {
     }
 
     fn make_fresh(&self, spec: &VolumeSpec) -> Result<Volume, VolumeError> {
+        if spec.comes_again {
+            self.ready.want(spec.size_bytes);
+        }
         let volume = self.volume(spec.name, spec.droplet.is_some());
         self.place_disk(&volume, spec.size_bytes, spec.owner)?;
         match &spec.droplet {
@@ -181,6 +186,7 @@ impl Volumes {
     }
 
     fn make_ahead_fresh(&self, spec: AheadSpec) -> Result<Volume, VolumeError> {
+        self.ready.want(spec.size_bytes);
         let volume = self.volume(spec.name, true);
         self.place_disk(&volume, spec.size_bytes, Some(spec.owner))?;
         make_folder(&volume.home, None)?;

@@ -3,7 +3,7 @@
 //! They lie in a folder of their own until they are renamed, so whatever ends an agent, the next
 //! one finds them and either takes them up or clears them away.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,8 @@ struct Shelf {
     most: usize,
     /// Sizes in bytes, the last asked for first.
     sizes: VecDeque<u64>,
-    volumes: Vec<(u64, PathBuf)>,
+    /// By their size.
+    volumes: BTreeMap<u64, Vec<PathBuf>>,
 }
 
 impl Ready {
@@ -43,7 +44,7 @@ impl Ready {
             match size_of_whole(&path) {
                 Some((size, number)) => {
                     next = next.max(number + 1);
-                    shelf.volumes.push((size, path));
+                    shelf.put(size, path);
                 }
                 None => delete(&path)?,
             }
@@ -57,6 +58,11 @@ impl Ready {
 
     pub(super) fn keep(&self, most: usize) {
         self.shelf.lock().most = most;
+    }
+
+    /// More of this size are likely to be asked for.
+    pub(super) fn want(&self, size_bytes: u64) {
+        self.shelf.lock().want(size_bytes);
     }
 
     /// Move one of this size to `place`; false when there is none.
@@ -87,27 +93,30 @@ impl Ready {
             delete(&path)?;
             return Err(error);
         }
-        self.shelf.lock().volumes.push((size, path));
+        self.shelf.lock().put(size, path);
         Ok(true)
     }
 
     pub(super) fn clear(&self) -> Result<(), VolumeError> {
         let volumes = std::mem::take(&mut self.shelf.lock().volumes);
-        volumes.iter().try_for_each(|(_, path)| delete(path))
+        volumes.values().flatten().try_for_each(|path| delete(path))
     }
 }
 
 impl Shelf {
     fn take(&mut self, size: u64) -> Option<PathBuf> {
+        self.volumes.get_mut(&size)?.pop()
+    }
+
+    fn put(&mut self, size: u64, path: PathBuf) {
+        self.volumes.entry(size).or_default().push(path);
+    }
+
+    /// More of this size are likely to be asked for.
+    fn want(&mut self, size: u64) {
         self.sizes.retain(|one| *one != size);
         self.sizes.push_front(size);
         self.sizes.truncate(SIZES_MAX);
-        let found = self.volumes.iter().position(|(one, _)| *one == size)?;
-        Some(self.volumes.swap_remove(found).1)
-    }
-
-    fn count(&self, size: u64) -> usize {
-        self.volumes.iter().filter(|(one, _)| *one == size).count()
     }
 
     /// Each size that is in use has its share.
@@ -116,19 +125,21 @@ impl Shelf {
     }
 
     fn missing(&self) -> Option<u64> {
-        let wanting = |size: &&u64| self.count(**size) < self.share();
+        let count = |size: &u64| self.volumes.get(size).map_or(0, Vec::len);
+        let wanting = |size: &&u64| count(size) < self.share();
         self.sizes.iter().find(wanting).copied()
     }
 
     /// One of a size that nobody asks for any more, or of which there are too many.
     fn surplus(&mut self) -> Option<PathBuf> {
-        let known = |size: u64| self.sizes.is_empty() || self.sizes.contains(&size);
         let share = self.share();
-        let found = self
-            .volumes
-            .iter()
-            .position(|(size, _)| !known(*size) || self.count(*size) > share)?;
-        Some(self.volumes.swap_remove(found).1)
+        let is_known = |size| self.sizes.is_empty() || self.sizes.contains(size);
+        let mut sizes = self.volumes.iter_mut();
+        let (_, volumes) = sizes.find(|(size, volumes)| {
+            let most = if is_known(size) { share } else { 0 };
+            volumes.len() > most
+        })?;
+        volumes.pop()
     }
 }
 

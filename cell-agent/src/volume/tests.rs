@@ -23,6 +23,7 @@ fn spec(number: u128, droplet: Option<&Path>) -> VolumeSpec {
         size_bytes: SIZE,
         owner: Some(USER),
         droplet: droplet.map(Path::to_path_buf),
+        comes_again: true,
     }
 }
 

@@ -225,7 +225,7 @@ fn overcommit(instances: u32, folder: &Path) -> Outcome<(f64, f64)> {
     ))
 }
 
-/// A server of one short page, which tells the index of its instance.
+/// A server of one short page.
 fn make_app(folder: &Path) -> Outcome {
     let failed = |error: std::io::Error| no_folder(&error);
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -243,8 +243,9 @@ fn make_app(folder: &Path) -> Outcome {
     });
     let padding: Vec<u8> = padding.take(APP_BYTES.saturating_sub(size)).collect();
     std::fs::write(folder.join("padding"), padding).map_err(failed)?;
-    let command = "echo $CF_INSTANCE_INDEX > index.html; exec ./busybox httpd -f -p $PORT";
-    std::fs::write(folder.join("Procfile"), format!("web: {command}\n")).map_err(failed)
+    std::fs::write(folder.join("index.html"), "ready\n").map_err(failed)?;
+    let command = "web: ./busybox httpd -f -p $PORT\n";
+    std::fs::write(folder.join("Procfile"), command).map_err(failed)
 }
 
 /// The server of the app and of the floor.

@@ -32,8 +32,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_secs(3);
 /// On a machine that never rests, because others work on it too, so long is waited.
 const REST_MAX: Duration = Duration::from_secs(20);
-/// What is made ahead is waited for longer: this much for each.
-const MAKE_MAX: Duration = Duration::from_millis(300);
+/// What is made ahead is waited for longer: so much for each instance, and for each volume with its
+/// network.
+const WARM_MAX: Duration = Duration::from_millis(300);
+const READY_MAX: Duration = Duration::from_millis(60);
 /// Time that clients have to end.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -185,7 +187,7 @@ async fn scale_in(
 }
 
 fn rest_max(args: &BenchStartArgs) -> Duration {
-    REST_MAX + MAKE_MAX * args.warm
+    REST_MAX + WARM_MAX * args.warm + READY_MAX * args.ready
 }
 
 /// Until the API shows this many instances, all running, and the machine has come to rest.

@@ -42,7 +42,14 @@ pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
         let at = (sorted.len() - 1) * part / 100;
         Reading {
             values: times.clone(),
-            ..Reading::new("warm", measure, "s", floor_is, vec![sorted[at]], vec![floor])
+            ..Reading::new(
+                "warm",
+                measure,
+                "s",
+                floor_is,
+                vec![sorted[at]],
+                vec![floor],
+            )
         }
     });
     show(context, &readings, args.json)

@@ -59,6 +59,7 @@ impl Engine {
             size_bytes: 16 << 20,
             owner: Some(owner),
             droplet: Some(droplet),
+            comes_again: true,
         }
     }
 
