@@ -1,14 +1,21 @@
 //! Reads a container's counters from its control groups, version 1 or 2, without asking any
 //! daemon: a reading costs a few small files, where Docker's statistics cost a second. The files are
-//! kept open, so that a reading is one system call for each.
+//! kept open as long as there are not too many, so that a reading is one system call for each.
+
+mod book;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Sample;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::Sample;
+pub(super) use book::Book;
+
+/// Files of one container's counters.
+const FILES: u32 = 5;
 const ROOT: &str = "/sys/fs/cgroup";
 /// Longest file of counters, bytes; `memory.stat` has 2 KiB. What is behind it is not read.
 const COUNTER_MAX_BYTES: usize = 8 * 1024;
@@ -80,8 +87,9 @@ impl Groups {
         !id.is_empty() && name.is_some_and(|name| name.contains(id))
     }
 
-    /// Open the counters. Their files stay open until this is dropped.
-    pub fn open(&self) -> Result<Counters, CounterError> {
+    /// The counters. With a place for them their files stay open until this is dropped.
+    pub fn open(&self, place: Option<OwnedSemaphorePermit>) -> Result<Counters, CounterError> {
+        let open = |path| Counter::open(path, place.is_some());
         let [cpu, memory, stat, pids, events] = match self {
             Self::V1 { cpu, memory, pids } => [
                 cpu.join("cpuacct.usage"),
@@ -100,16 +108,17 @@ impl Groups {
         };
         Ok(Counters {
             is_v1: matches!(self, Self::V1 { .. }),
-            cpu: Counter::open(cpu)?,
-            memory: Counter::open(memory)?,
-            stat: Counter::open(stat)?,
-            pids: Counter::open(pids)?,
-            events: Counter::open(events)?,
+            cpu: open(cpu)?,
+            memory: open(memory)?,
+            stat: open(stat)?,
+            pids: open(pids)?,
+            events: open(events)?,
+            _place: place,
         })
     }
 }
 
-/// The open counters of one container.
+/// The counters of one container.
 #[derive(Debug)]
 pub struct Counters {
     is_v1: bool,
@@ -118,6 +127,7 @@ pub struct Counters {
     stat: Counter,
     pids: Counter,
     events: Counter,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Counters {
@@ -143,13 +153,17 @@ impl Counters {
 #[derive(Debug)]
 struct Counter {
     path: PathBuf,
-    file: File,
+    /// None: it is opened for each reading.
+    file: Option<File>,
 }
 
 impl Counter {
-    fn open(path: PathBuf) -> Result<Self, CounterError> {
+    fn open(path: PathBuf, stays_open: bool) -> Result<Self, CounterError> {
         match File::open(&path) {
-            Ok(file) => Ok(Self { path, file }),
+            Ok(file) => Ok(Self {
+                path,
+                file: stays_open.then_some(file),
+            }),
             Err(source) => Err(CounterError { path, source }),
         }
     }
@@ -164,7 +178,10 @@ impl Counter {
     /// The whole file: the kernel writes it anew for whoever reads from its begin.
     fn read(&self) -> Result<String, CounterError> {
         let mut bytes = [0; COUNTER_MAX_BYTES];
-        let read = self.file.read_at(&mut bytes, 0);
+        let read = match &self.file {
+            Some(file) => file.read_at(&mut bytes, 0),
+            None => File::open(&self.path).and_then(|file| file.read_at(&mut bytes, 0)),
+        };
         let read = read.map_err(|source| self.error(source))?;
         Ok(String::from_utf8_lossy(&bytes[..read]).into_owned())
     }
@@ -202,6 +219,10 @@ fn read(path: &Path) -> Result<String, CounterError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -240,11 +261,19 @@ mod tests {
         ] {
             std::fs::write(group.path().join(name), text).expect("written");
         }
-        let counters = Groups::V2(group.path().to_path_buf()).open();
-        let counters = counters.expect("all are there");
+        let places = Arc::new(Semaphore::new(FILES as usize));
+        let place = || Arc::clone(&places).try_acquire_many_owned(FILES).ok();
+        let open = || Groups::V2(group.path().to_path_buf()).open(place());
+        let counters = open().expect("all are there");
         let first = counters.sample().expect("a sample");
+        let opened_anew = open().expect("all are there");
+        assert!(counters.cpu.file.is_some() && opened_anew.cpu.file.is_none());
+        assert_eq!(opened_anew.sample().expect("a sample"), first);
         std::fs::write(group.path().join("pids.current"), "9\n").expect("written");
-        assert_eq!(counters.sample().expect("a sample").pids, 9);
+        for counters in [counters, opened_anew] {
+            assert_eq!(counters.sample().expect("a sample").pids, 9);
+        }
+        assert_eq!(places.available_permits(), FILES as usize);
         assert_eq!(
             first,
             Sample {

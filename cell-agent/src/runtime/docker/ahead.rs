@@ -83,10 +83,8 @@ impl Docker {
             .await
             .map_err(|error| local("limit a container", &error))?;
         self.rename(ahead, reservation.name).await?;
-        let counters = self.counters.lock().remove(&ahead);
-        match counters {
-            Some(counters) => drop(self.counters.lock().insert(reservation.name, counters)),
-            None => drop(self.open_counters(reservation.name, pid)),
+        if !self.counters.rename(ahead, reservation.name) {
+            self.counters.open(reservation.name, pid);
         }
         Ok(Container {
             name: reservation.name,

@@ -48,7 +48,7 @@ impl Docker {
         let container = self.look_at(reservation.name).await?;
         if let Some(pid) = container.pid {
             // Whoever has ended by now is noticed by its end.
-            drop(self.open_counters(reservation.name, pid));
+            self.counters.open(reservation.name, pid);
         }
         Ok(container)
     }

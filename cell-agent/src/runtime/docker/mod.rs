@@ -24,7 +24,7 @@ use cfx_protocol::id::CellGuid;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::cgroup::{Counters, Groups};
+use super::cgroup::Book;
 use super::{
     Container, ContainerName, ExitRecord, ImageDefaults, Mount, Reservation, Runtime, RuntimeError,
     Sample, Signal,
@@ -55,7 +55,7 @@ pub struct Docker {
     config: DockerConfig,
     engine: bollard::Docker,
     host_image: OnceCell<host_image::HostImage>,
-    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
+    counters: Book,
     /// Containers that wait as nobody's.
     ahead: Mutex<HashMap<ContainerName, Container>>,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
@@ -80,28 +80,10 @@ impl Docker {
             config,
             engine,
             host_image: OnceCell::new(),
-            counters: Mutex::default(),
+            counters: Book::new(),
             ahead: Mutex::default(),
             exits: Mutex::new(Some(exits)),
         }))
-    }
-
-    /// The counters, found once for each container.
-    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
-        if let Some(counters) = self.counters.lock().get(&name) {
-            return Ok(counters.clone());
-        }
-        let pid = self.pid(name).await?;
-        pid.and_then(|pid| self.open_counters(name, pid))
-            .ok_or(RuntimeError::NoContainer(name))
-    }
-
-    /// None when its process has ended.
-    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
-        let counters = Groups::of(pid).and_then(|groups| groups.open());
-        let counters = Arc::new(counters.ok()?);
-        self.counters.lock().insert(name, counters.clone());
-        Some(counters)
     }
 }
 
@@ -172,13 +154,12 @@ impl Runtime for Docker {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let counters = self.counters(name).await?;
-        counters.sample().map_err(|_| {
-            // Ended: its groups are gone. Another start has another name, but the same name may
-            // have been reserved anew after a release.
-            self.counters.lock().remove(&name);
-            RuntimeError::NoContainer(name)
-        })
+        if !self.counters.has(name)
+            && let Some(pid) = self.pid(name).await?
+        {
+            self.counters.open(name, pid);
+        }
+        self.counters.sample(name)
     }
 
     async fn adopt(&self) -> Result<Vec<Container>, RuntimeError> {
@@ -186,7 +167,7 @@ impl Runtime for Docker {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.counters.lock().remove(&name);
+        self.counters.close(name);
         self.ahead.lock().remove(&name);
         self.remove(name).await
     }

@@ -7,7 +7,6 @@ mod link;
 mod reserve;
 mod stack;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use cfx_sandbox::{Refusal, Sandbox, requirements};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::cgroup::{Counters, Groups};
+use super::cgroup::Book;
 use super::{
     Container, ContainerName, ExitRecord, ImageDefaults, Reservation, Runtime, RuntimeError,
     Sample, Signal,
@@ -73,7 +72,7 @@ pub struct Sandboxed {
     config: SandboxConfig,
     launcher: PathBuf,
     keeper: Keeper,
-    counters: Mutex<HashMap<ContainerName, Arc<Counters>>>,
+    counters: Book,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -102,7 +101,7 @@ impl Sandboxed {
             config,
             launcher,
             keeper,
-            counters: Mutex::default(),
+            counters: Book::new(),
             exits: Mutex::new(Some(exits)),
         };
         runtime.ping().await?;
@@ -119,26 +118,6 @@ impl Sandboxed {
             Ok(other) => Err(unexpected(action, &other)),
             Err(refusal) => Err(refused(name, action, &refusal)),
         }
-    }
-
-    /// The counters, found once for each sandbox.
-    async fn counters(&self, name: ContainerName) -> Result<Arc<Counters>, RuntimeError> {
-        if let Some(counters) = self.counters.lock().get(&name) {
-            return Ok(counters.clone());
-        }
-        let sandbox = self.look(name).await?;
-        let runs = sandbox.ended.is_none();
-        runs.then(|| self.open_counters(name, sandbox.pid))
-            .flatten()
-            .ok_or(RuntimeError::NoContainer(name))
-    }
-
-    /// None when its process has ended.
-    fn open_counters(&self, name: ContainerName, pid: u32) -> Option<Arc<Counters>> {
-        let counters = Groups::of(pid).and_then(|groups| groups.open());
-        let counters = Arc::new(counters.ok()?);
-        self.counters.lock().insert(name, counters.clone());
-        Some(counters)
     }
 }
 
@@ -203,12 +182,13 @@ impl Runtime for Sandboxed {
     }
 
     async fn sample(&self, name: ContainerName) -> Result<Sample, RuntimeError> {
-        let counters = self.counters(name).await?;
-        counters.sample().map_err(|_| {
-            // Ended: its groups are gone. The same name may be reserved anew after a release.
-            self.counters.lock().remove(&name);
-            RuntimeError::NoContainer(name)
-        })
+        if !self.counters.has(name) {
+            let sandbox = self.look(name).await?;
+            if sandbox.ended.is_none() {
+                self.counters.open(name, sandbox.pid);
+            }
+        }
+        self.counters.sample(name)
     }
 
     async fn adopt(&self) -> Result<Vec<Container>, RuntimeError> {
@@ -233,7 +213,7 @@ impl Runtime for Sandboxed {
     }
 
     async fn release(&self, name: ContainerName) -> Result<(), RuntimeError> {
-        self.counters.lock().remove(&name);
+        self.counters.close(name);
         let request = Request::Release {
             name: name.to_string(),
         };

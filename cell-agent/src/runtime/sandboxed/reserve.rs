@@ -31,7 +31,7 @@ impl Sandboxed {
         let sandbox = self.start_on(stack, request, &files).await?;
         if sandbox.ended.is_none() {
             // Of one that has just ended there is nothing to count.
-            drop(self.open_counters(name, sandbox.pid));
+            self.counters.open(name, sandbox.pid);
         }
         let unnamed = unnamed(&sandbox);
         super::container(sandbox).ok_or(unnamed)
