@@ -20,7 +20,7 @@ use crate::decision::{Cause, Finding, Verdict};
 use crate::policy::{Asked, CheckedRule, Leaf};
 use crate::state::State;
 use crate::units::Second;
-use crate::window::{Need, Window};
+use crate::window::{Mark, Need, Window};
 
 use instance::Witness;
 
@@ -102,13 +102,20 @@ fn strongest(parts: &[Asked], rule: &Rule, view: View<'_>, strength: fn(&Truth) 
 struct Question<'a> {
     leaf: &'a Leaf,
     need: &'a Need,
+    mark: Option<Mark>,
     view: View<'a>,
 }
 
 impl<'a> Question<'a> {
     fn new(leaf: &'a Leaf, view: View<'a>) -> Self {
         let need = &view.window.needs()[leaf.need];
-        Self { leaf, need, view }
+        let mark = view.window.mark(leaf.need);
+        Self {
+            leaf,
+            need,
+            mark,
+            view,
+        }
     }
 
     fn finding(&self, cause: Cause) -> Finding {

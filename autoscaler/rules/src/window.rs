@@ -17,7 +17,7 @@ use crate::digest;
 use crate::policy::Policy;
 use crate::units::{Milli, ONE, Second, VALUE_MAX};
 
-pub(crate) use track::{BLOCK, Track};
+pub(crate) use track::{BLOCK, Mark, Track};
 
 /// Most instances of an app that are watched; further ones do not count as evidence.
 pub const INSTANCES_MAX: u32 = 20_000;
@@ -71,6 +71,8 @@ pub enum NotKept {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     needs: Vec<Need>,
+    /// One for each need: what its tracks keep an answer to.
+    marks: Vec<Option<Mark>>,
     /// Seconds between two samples.
     step_s: u32,
     /// Instances that are wanted now: the count that rules change.
@@ -103,6 +105,7 @@ impl Window {
         let needs = policy.needs().iter().map(|need| need.at_least(step_s));
         Self {
             needs: needs.collect(),
+            marks: policy.marks(),
             step_s,
             size: 0,
             seats: Vec::new(),
@@ -118,10 +121,11 @@ impl Window {
                 let found = self.needs.iter().position(|known| known == need);
                 found.and_then(|at| old.tracks.get_mut(at).map(std::mem::take))
             };
-            let tracks = fresh
-                .needs
-                .iter()
-                .map(|need| keep(need).unwrap_or_default());
+            let tracks = fresh.needs.iter().zip(&fresh.marks).map(|(need, mark)| {
+                let mut track = keep(need).unwrap_or_default();
+                track.remark(*mark);
+                track
+            });
             fresh.seats.push(Seat {
                 runs: old.runs,
                 since: old.since,
@@ -135,7 +139,7 @@ impl Window {
     #[must_use]
     pub fn fits(&self, policy: &Policy) -> bool {
         let wanted = policy.needs().iter().map(|need| need.at_least(self.step_s));
-        wanted.eq(self.needs.iter().cloned())
+        wanted.eq(self.needs.iter().cloned()) && policy.marks() == self.marks
     }
 
     /// Who is wanted and who runs. An instance that started again loses its samples, one that is
@@ -177,9 +181,10 @@ impl Window {
             return Err(NotKept::TooOld);
         }
         let mut outcome = Err(NotKept::NotNeeded);
-        for (need, track) in self.needs.iter().zip(&mut seat.tracks) {
+        let needs = self.needs.iter().zip(&self.marks);
+        for ((need, mark), track) in needs.zip(&mut seat.tracks) {
             if need.metric == *metric {
-                let kept = track.push(need, at, value);
+                let kept = track.push(need, *mark, at, value);
                 outcome = match (outcome, kept) {
                     (Ok(()), _) | (_, true) => Ok(()),
                     _ => Err(NotKept::TooOld),
@@ -207,6 +212,10 @@ impl Window {
         seats
             .flat_map(|seat| seat.tracks.iter().map(Track::bytes))
             .sum()
+    }
+
+    pub(crate) fn mark(&self, need: usize) -> Option<Mark> {
+        self.marks.get(need).copied().flatten()
     }
 
     pub(crate) fn seats(&self) -> &[Seat] {

@@ -12,6 +12,7 @@ use super::RuntimeFlag;
 Examples:
   cfx bench start -n 300    scale to 300 instances that answer, and back, against `docker run`
   cfx bench warm            one more instance, command to first answer
+  cfx bench neighbours      an app's answers while the app beside it takes all it can
   cfx bench push            push of a small app to its first answer, against `docker run`
   cfx bench idle            memory of a whole idle platform, against a bare process
   cfx bench router --json   requests a CPU-second, against a direct connection
@@ -27,6 +28,7 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchCommand {
     Start(BenchStartArgs),
     Warm(BenchWarmArgs),
+    Neighbours(BenchNeighboursArgs),
     Push(BenchPushArgs),
     Idle(BenchIdleArgs),
     Router(BenchRouterArgs),
@@ -97,6 +99,23 @@ pub(crate) struct BenchWarmArgs {
     /// Starts of the floor, one after the other; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) floor: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How long an app's answers take while the app beside it takes all it can
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The neighbour spins, forks, allocates, writes, opens files and floods its log, one after the other,
+each until it meets its limit and again. The floor is the same app with a quiet neighbourhood.")]
+pub(crate) struct BenchNeighboursArgs {
+    /// What they run on
+    #[arg(long, default_value = "auto")]
+    pub(crate) runtime: RuntimeFlag,
+    /// Length of each measurement, seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=600))]
+    pub(crate) seconds: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

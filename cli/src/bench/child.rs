@@ -43,6 +43,8 @@ impl Subject {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
+            // An interrupt at the terminal is for the bench, which ends its subjects in order.
+            .process_group(0)
             .spawn()
             .map_err(|error| failed(error.to_string()))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());

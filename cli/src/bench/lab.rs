@@ -17,10 +17,13 @@ use crate::client::resource::{Process, Route, Stats};
 use crate::context::{Context, InSpace};
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
-use crate::output::Terminal;
+use crate::output::{Progress, Terminal};
+use crate::platform::interrupted;
 
 /// The app, and what containers of the floor are named after.
 pub(super) const NAME: &str = "cfx-bench-app";
+/// The app beside it.
+const ATTACKER: &str = "cfx-bench-attacker";
 /// Memory and disk of an instance, MiB.
 const MEMORY_MB: u64 = 32;
 const DISK_MB: u64 = 32;
@@ -68,7 +71,26 @@ pub(super) struct Deployed {
 }
 
 impl Lab {
-    pub(super) async fn start(context: &Context, size: Size) -> Outcome<Self> {
+    /// Do this work on a platform of its own, which is ended with all its instances afterwards, also
+    /// when the work fails or is interrupted.
+    pub(super) async fn with<T>(
+        context: &Context,
+        size: Size,
+        progress: &Progress,
+        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
+    ) -> Outcome<T> {
+        progress.message("starting a platform of its own");
+        let lab = Self::start(context, size).await?;
+        let worked = tokio::select! {
+            worked = work(&lab) => worked,
+            () = interrupted() => Err(Failure::new("interrupted")),
+        };
+        progress.message("ending the platform");
+        lab.end().await?;
+        worked
+    }
+
+    async fn start(context: &Context, size: Size) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("cfx-bench-").tempdir();
         let folder = folder.map_err(|error| no_folder(&error))?;
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -154,9 +176,24 @@ impl Lab {
         })
     }
 
+    /// Push an app beside it that runs this instead of a server.
+    pub(super) async fn attack(&self, command: &str, limit: &str) -> Outcome {
+        let app = self.folder.path().join("app").display().to_string();
+        let mut words = vec!["push", ATTACKER, "-p", &app, "-c", command];
+        words.extend(["-m", limit, "-k", limit, "-u", "process"]);
+        words.extend(["--no-route", "--no-manifest"]);
+        quietly(&self.context, &words).await
+    }
+
+    pub(super) async fn end_attack(&self) -> Outcome {
+        quietly(&self.context, &["delete", ATTACKER, "-r", "-f"]).await
+    }
+
     /// End all instances, then the platform.
-    pub(super) async fn end(self) -> Outcome {
+    async fn end(self) -> Outcome {
         let deleted = quietly(&self.context, &["delete", NAME, "-r", "-f"]).await;
+        // One that an interrupted measurement left.
+        let deleted = deleted.and(self.end_attack().await);
         let volumes = self.folder.path().join("data/cells/1/volumes");
         let clock = &self.context.clock;
         let (mut last, mut changed) = (entries(&volumes), clock.monotonic());

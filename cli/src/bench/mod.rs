@@ -13,6 +13,7 @@ mod floor;
 mod idle;
 mod lab;
 mod load;
+mod neighbours;
 mod phases;
 mod planner;
 mod push;
@@ -33,6 +34,7 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Push(args) => push::bench(context, &args).await,
         BenchCommand::Start(args) => Box::pin(start::bench(context, &args)).await,
         BenchCommand::Warm(args) => Box::pin(warm::bench(context, &args)).await,
+        BenchCommand::Neighbours(args) => Box::pin(neighbours::bench(context, &args)).await,
         BenchCommand::Idle(args) => idle::bench(context, &args).await,
         BenchCommand::Router(args) => router::bench(context, &args).await,
         BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,

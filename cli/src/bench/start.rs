@@ -65,15 +65,14 @@ pub(super) async fn bench(context: &Context, args: &BenchStartArgs) -> Outcome {
         warm: args.warm,
         ready: args.ready,
     };
-    let progress = context.terminal.progress("starting a platform of its own");
-    let lab = Lab::start(context, size).await?;
-    progress.message("pushing an app of 8 MiB");
-    let overcommit = lab.overcommit;
-    let measured = rounds(context, args, &lab, &progress).await;
-    progress.message("ending the platform");
-    lab.end().await?;
+    let progress = context.terminal.progress("beginning");
+    let measured = Lab::with(context, size, &progress, async |lab| {
+        progress.message("pushing an app of 8 MiB");
+        let rounds = rounds(context, args, lab, &progress).await?;
+        Ok((rounds, lab.overcommit))
+    });
+    let ((outs, ins, floor), overcommit) = measured.await?;
     drop(progress);
-    let (outs, ins, floor) = measured?;
     if !args.json {
         let (memory, disk) = overcommit;
         context.terminal.say(format!(

@@ -25,14 +25,13 @@ pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
         warm: args.warm,
         ready: READY,
     };
-    let progress = context.terminal.progress("starting a platform of its own");
-    let lab = Lab::start(context, size).await?;
-    progress.message("measuring");
-    let measured = measure(context, args, &lab).await;
-    progress.message("ending the platform");
-    lab.end().await?;
+    let progress = context.terminal.progress("beginning");
+    let measured = Lab::with(context, size, &progress, async |lab| {
+        progress.message("measuring");
+        measure(context, args, lab).await
+    });
+    let (times, floor) = measured.await?;
     drop(progress);
-    let (times, floor) = measured?;
     let (floor_is, floor) = floor.map_or(("", 0.0), |floor| (floor.is, floor.seconds));
     let mut sorted = times.clone();
     sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,6 @@
 //! One aspect of one metric of one instance: a ring of buckets, 8 bytes each. Sixteen buckets share
-//! a summary, so that an hour that held is seen to hold at two dozen glances.
+//! a summary, so that an hour that held is seen to hold at two dozen glances; and the comparison that
+//! is asked most has its answer kept, so that it takes one.
 
 use super::{Aspect, Need};
 use crate::ast::Op;
@@ -23,10 +24,25 @@ pub(crate) struct Track {
     blocks: Vec<Block>,
     /// The bucket after the newest.
     end: i64,
+    /// The first bucket from which on, up to `end`, every bucket is there and the mark holds in it.
+    holds_from: i64,
     /// Second of the newest sample.
     newest: Option<Second>,
     /// A digest of all that is kept, independent of the order in which it came.
     digest: u64,
+}
+
+/// The comparison of which each track knows since when it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) op: Op,
+    pub(crate) threshold: Milli,
+}
+
+impl Mark {
+    fn holds(self, value: Option<Milli>) -> bool {
+        value.is_some_and(|value| self.op.holds(value, self.threshold))
+    }
 }
 
 /// What the buckets of a block have in common. It begins anew when the ring comes round to it.
@@ -39,7 +55,13 @@ struct Block {
 
 impl Track {
     /// Whether the sample was kept; it is not when it is older than the ring.
-    pub(super) fn push(&mut self, need: &Need, at: Second, value: Milli) -> bool {
+    pub(super) fn push(
+        &mut self,
+        need: &Need,
+        mark: Option<Mark>,
+        at: Second,
+        value: Milli,
+    ) -> bool {
         let bucket = need.bucket(at);
         if self.values.is_empty() {
             let length = need.capacity().next_power_of_two().max(BLOCK_SLOTS);
@@ -49,6 +71,7 @@ impl Track {
                 _ => self.blocks = vec![Block::default(); length / BLOCK_SLOTS],
             }
             self.end = bucket;
+            self.holds_from = bucket;
         }
         if bucket < self.end - self.length() {
             return false;
@@ -59,7 +82,41 @@ impl Track {
         self.merge(need, bucket, value);
         self.digest = self.digest.wrapping_add(self.mark(bucket, slot));
         self.newest = self.newest.max(Some(at));
+        if let Some(mark) = mark {
+            self.note(mark, bucket);
+        }
         true
+    }
+
+    /// The mark may hold in this bucket now, or no longer.
+    fn note(&mut self, mark: Mark, bucket: i64) {
+        let holds = mark.holds(self.exactly(bucket));
+        if !holds {
+            self.holds_from = self.holds_from.max(bucket + 1);
+        } else if bucket + 1 == self.holds_from {
+            self.trace_back(mark);
+        }
+    }
+
+    /// Go back as far as the mark holds.
+    fn trace_back(&mut self, mark: Mark) {
+        while mark.holds(self.exactly(self.holds_from - 1)) {
+            self.holds_from -= 1;
+        }
+    }
+
+    /// Another comparison is asked from now on.
+    pub(super) fn remark(&mut self, mark: Option<Mark>) {
+        self.holds_from = self.end;
+        if let Some(mark) = mark {
+            self.trace_back(mark);
+        }
+    }
+
+    /// Whether the mark is known to hold in every bucket from `first` up to, but without, `end`.
+    /// `false` says nothing.
+    pub(crate) fn mark_holds(&self, first: i64, end: i64) -> bool {
+        self.holds_from <= first && end <= self.end
     }
 
     fn merge(&mut self, need: &Need, bucket: i64, value: Milli) {
@@ -108,6 +165,10 @@ impl Track {
     /// Forget what falls out of the ring when `end` becomes the bucket after the newest.
     fn advance(&mut self, end: i64) {
         let first = self.end.max(end - self.length());
+        if end > self.end + 1 {
+            // What was leapt over is not there.
+            self.holds_from = end - 1;
+        }
         for bucket in first..end {
             let slot = self.slot(bucket);
             // After a leap the slot may hold a bucket of several rounds ago.
@@ -122,6 +183,7 @@ impl Track {
             }
         }
         self.end = self.end.max(end);
+        self.holds_from = self.holds_from.max(self.end - self.length());
     }
 
     /// Whether the sixteen buckets from `first` on are all there and the comparison holds in each.
@@ -211,7 +273,7 @@ mod tests {
         let need = need(Aspect::Lowest, Metric::ResponseTime(Latency::P95));
         let mut track = Track::default();
         for (at, value) in [(1, 0), (2, 300), (3, 0), (4, 200), (11, 0), (12, 0)] {
-            assert!(track.push(&need, at, value));
+            assert!(track.push(&need, None, at, value));
         }
         assert_eq!(
             (track.at(0, 0), track.at(1, 0), track.at(2, 0)),
@@ -224,7 +286,7 @@ mod tests {
         let need = need(Aspect::Mean, Metric::Cpu);
         let mut track = Track::default();
         for (at, value) in [(1, 10), (5, 20), (10, 60)] {
-            assert!(track.push(&need, at, value));
+            assert!(track.push(&need, None, at, value));
         }
         assert_eq!(track.at(0, 0), Some(30));
     }
@@ -237,9 +299,10 @@ mod tests {
         ) {
             let need = need(Aspect::Lowest, Metric::Cpu);
             let (mut track, mut backwards) = (Track::default(), Track::default());
+            let mark = Mark { op: Op::Above, threshold };
             let mut kept = Vec::new();
             for (at, value) in &samples {
-                if track.push(&need, *at, *value) {
+                if track.push(&need, Some(mark), *at, *value) {
                     kept.push((*at, *value));
                 }
             }
@@ -253,14 +316,22 @@ mod tests {
                     .all(|one| track.at(one, 0).is_some_and(|v| Op::Above.holds(v, threshold)));
                 let whole = bucket.rem_euclid(BLOCK) == 0;
                 prop_assert_eq!(track.block_holds(bucket, Op::Above, threshold), holds && whole);
+                let to_the_end = (bucket..track.end)
+                    .all(|one| track.at(one, 0).is_some_and(|v| Op::Above.holds(v, threshold)));
+                prop_assert_eq!(track.mark_holds(bucket, track.end), to_the_end);
             }
+            let mut asked_later = track.clone();
+            asked_later.remark(None);
+            asked_later.remark(Some(mark));
+            prop_assert_eq!(&asked_later, &track);
             kept.sort_unstable_by(|a, b| b.cmp(a));
             for (at, value) in &kept {
                 if need.bucket(*at) >= track.end - track.length() {
-                    prop_assert!(backwards.push(&need, *at, *value));
+                    prop_assert!(backwards.push(&need, Some(mark), *at, *value));
                 }
             }
             prop_assert_eq!(backwards.digest(), track.digest(), "the order does not matter");
+            prop_assert_eq!(backwards.holds_from, track.holds_from);
         }
     }
 }
