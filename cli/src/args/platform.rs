@@ -64,6 +64,9 @@ pub(crate) struct UpArgs {
     /// What instances run on [default: auto]
     #[arg(long, value_name = "RUNTIME")]
     pub(crate) runtime: Option<RuntimeFlag>,
+    /// Where the Docker Engine listens [default: /var/run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) docker_socket: Option<PathBuf>,
     /// Log each step of each start, with its time
     #[arg(long)]
     pub(crate) trace_starts: bool,

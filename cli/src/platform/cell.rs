@@ -4,6 +4,7 @@
 //! router, then the agents.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use cfx_cell_agent::config::Config;
 use cfx_cell_agent::equipment::{Equipment, EquipmentConfig, EquipmentError, RuntimeChoice, equip};
@@ -22,6 +23,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) runtime: RuntimeChoice,
+    pub(crate) docker_socket: PathBuf,
     /// Domains of the platform.
     pub(crate) domains: Vec<String>,
     /// Ports of the gateway that instances may reach.
@@ -51,6 +53,7 @@ pub(crate) async fn ground(plan: Plan, clock: &Clock, shutdown: &Shutdown) -> Ou
     let config = plan.config;
     let equipment = EquipmentConfig {
         runtime: plan.runtime,
+        docker_socket: plan.docker_socket,
         host_stack: plan.host_stack,
         gateway_ports: plan.gateway_ports,
         domains: plan.domains,

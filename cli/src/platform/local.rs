@@ -68,6 +68,7 @@ pub(super) fn cell_plan(
     Ok(Plan {
         config,
         runtime: settings.runtime.into(),
+        docker_socket: settings.docker_socket.clone(),
         domains: vec![settings.domain.clone()],
         gateway_ports,
         answer: None,

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cfx_cell_agent::runtime::docker::SOCKET_DEFAULT;
 use cfx_process::clock::Clock;
 use cfx_process::config;
 use cfx_process::entropy::IdSource;
@@ -131,6 +132,8 @@ struct CellFile {
     /// What its instances run on.
     #[serde(default)]
     runtime: RuntimeFlag,
+    /// Where the Docker Engine listens.
+    docker_socket: Option<PathBuf>,
     /// Offer the stack made of this machine's own folders.
     #[serde(default = "yes")]
     host_stack: bool,
@@ -274,6 +277,7 @@ async fn serve_cell(context: &Context, file: CellFile, clock: &Clock, ids: &IdSo
     let plan = cell::Plan {
         config,
         runtime: file.runtime.into(),
+        docker_socket: file.docker_socket.unwrap_or_else(|| SOCKET_DEFAULT.into()),
         domains: file.domains,
         gateway_ports: file.gateway_ports,
         answer: file.router,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cfx_cell_agent::config::{OVERCOMMIT_MAX, OVERCOMMIT_MIN, READY_MAX, SLOTS_DEFAULT, WARM_MAX};
 use cfx_cell_agent::equipment::RuntimeChoice;
+use cfx_cell_agent::runtime::docker::SOCKET_DEFAULT;
 use cfx_process::config;
 use serde::Deserialize;
 
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) overcommit_memory: f64,
     pub(crate) overcommit_disk: f64,
     pub(crate) runtime: RuntimeFlag,
+    pub(crate) docker_socket: PathBuf,
     pub(crate) admin_password: Option<String>,
     pub(crate) trace_starts: bool,
 }
@@ -72,6 +74,7 @@ struct File {
     overcommit_memory: Option<f64>,
     overcommit_disk: Option<f64>,
     runtime: Option<RuntimeFlag>,
+    docker_socket: Option<PathBuf>,
     admin_password: Option<String>,
 }
 
@@ -127,6 +130,10 @@ impl Settings {
                 .unwrap_or(1.0),
             overcommit_disk: args.overcommit_disk.or(file.overcommit_disk).unwrap_or(1.0),
             runtime: args.runtime.or(file.runtime).unwrap_or(RuntimeFlag::Auto),
+            docker_socket: args
+                .docker_socket
+                .or(file.docker_socket)
+                .unwrap_or_else(|| SOCKET_DEFAULT.into()),
             admin_password: args.admin_password.or(file.admin_password),
             trace_starts: args.trace_starts,
         };

@@ -1,5 +1,6 @@
 //! Starts a platform of its own folder and ports, and runs `cfx` against it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -220,6 +221,33 @@ impl Platform {
             }
         });
         answer.unwrap_or_else(|| panic!("{host} does not answer: {last}\n{}", self.log_tail()))
+    }
+
+    /// The bodies with which all instances of a probe app answer: they name the start of each.
+    pub fn instances(&self, host: &str, wanted: usize) -> BTreeSet<String> {
+        let mut last = BTreeSet::new();
+        let all = wait(Duration::from_secs(60), || {
+            let answers = (0..10 * wanted).filter_map(|_| self.get(host, "/").ok());
+            last = answers
+                .filter(|answer| answer.status == 200)
+                .map(|answer| answer.body)
+                .collect();
+            (last.len() == wanted).then_some(())
+        });
+        assert!(
+            all.is_some(),
+            "{wanted} instances answer: {last:?}\n{}",
+            self.log_tail()
+        );
+        last
+    }
+
+    /// What is mounted in its folder.
+    pub fn mounts(&self) -> Vec<String> {
+        let folder = self.folder.path().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+        let within = mounts.lines().filter(|line| line.contains(&folder));
+        within.map(str::to_owned).collect()
     }
 
     /// Containers of this platform, running or not, as the engine sees them.

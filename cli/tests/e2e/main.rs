@@ -17,6 +17,7 @@
 mod autoscale;
 mod bad_input;
 mod curl;
+mod engine;
 mod harness;
 mod hostile;
 mod kill;
@@ -30,6 +31,7 @@ mod sandbox;
 mod stack;
 mod stock_cf;
 mod store;
+mod survive;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -149,6 +151,10 @@ const ALONE: &[(&str, Alone)] = &[
     (
         "apps_run_in_sandboxes_where_there_is_no_engine",
         sandbox::without_an_engine,
+    ),
+    (
+        "the_pools_and_instances_stay_when_engine_and_agent_are_killed",
+        survive::engine_and_agent_killed,
     ),
     ("kill_nine_at_any_moment_loses_nothing", kill::any_moment),
     (

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{Platform, probe_app, wait};
@@ -18,14 +19,19 @@ pub fn without_an_engine() {
     let manifest = format!("{source}/manifest.yml");
     let push = ["push", "-f", &manifest, "-p", &source, "-i", "3"];
     platform.ok_at(&home, &push);
-    platform.wait_for_app("boxes");
-    let before = instances(&platform, 3);
+    let before = platform.instances("boxes", 3);
 
     // As after a crash of the platform: nothing was restarted.
     platform.kill_nine();
     platform.up();
-    platform.wait_for_app("boxes");
-    assert_eq!(instances(&platform, 3), before);
+    assert_eq!(platform.instances("boxes", 3), before);
+
+    // The keeper is only needed for what begins.
+    kill_keeper(&platform);
+    assert_eq!(platform.instances("boxes", 3), before);
+    platform.ok_at(&home, &["scale", "boxes", "-i", "4"]);
+    let grown = platform.instances("boxes", 4);
+    assert!(grown.is_superset(&before), "{before:?} {grown:?}");
 
     platform.ok_at(&home, &["delete", "boxes", "-f", "-r"]);
     let gone = wait(Duration::from_secs(60), || {
@@ -40,19 +46,13 @@ pub fn without_an_engine() {
         BTreeSet::new(),
         "control groups were left"
     );
+    assert_eq!(platform.mounts(), Vec::<String>::new(), "mounts were left");
 }
 
-/// The bodies of all instances, which name them.
-fn instances(platform: &Platform, wanted: usize) -> BTreeSet<String> {
-    let seen = wait(Duration::from_secs(60), || {
-        let answers = (0..30).filter_map(|_| platform.get("boxes", "/").ok());
-        let bodies: BTreeSet<_> = answers
-            .filter(|answer| answer.status == 200)
-            .map(|answer| answer.body)
-            .collect();
-        (bodies.len() == wanted).then_some(bodies)
-    });
-    seen.expect("all instances answer")
+fn kill_keeper(platform: &Platform) {
+    let of = format!("serve {}", platform.path("data").display());
+    let killed = Command::new("pkill").args(["-9", "-f", "--", &of]).status();
+    assert!(killed.expect("pkill").success(), "there is a keeper");
 }
 
 /// Control groups of the cell's instances.
