@@ -9,6 +9,7 @@ use cfx_rules::units::{Milli, ONE, Second};
 /// Bytes of a mebibyte.
 const MIB: i128 = 1024 * 1024;
 const PERCENT: i128 = 100;
+const REQUESTS: &str = "http_requests";
 /// Over how many seconds crashes are counted.
 const CRASHES_OVER_S: Second = 60;
 
@@ -26,6 +27,8 @@ pub(crate) enum Recipe {
     Mebibytes(&'static str),
     /// How much a counter grew in the last minute.
     Growth(&'static str),
+    /// A series that exists in seconds with requests only; in a second without any it is 0.
+    Latency(&'static str),
     /// The app sends it to the autoscaler itself.
     OfTheApp,
 }
@@ -38,11 +41,11 @@ pub(crate) fn recipe(metric: &Metric) -> Recipe {
         Metric::MemoryUsed => Recipe::Mebibytes("memory"),
         Metric::Disk => Recipe::Share("disk", "disk_quota"),
         Metric::DiskUsed => Recipe::Mebibytes("disk"),
-        Metric::Throughput => Recipe::Plain("http_requests"),
-        Metric::ResponseTime(Latency::P50) => Recipe::Plain("http_latency_p50"),
-        Metric::ResponseTime(Latency::P90) => Recipe::Plain("http_latency_p90"),
-        Metric::ResponseTime(Latency::P95) => Recipe::Plain("http_latency_p95"),
-        Metric::ResponseTime(Latency::P99) => Recipe::Plain("http_latency_p99"),
+        Metric::Throughput => Recipe::Plain(REQUESTS),
+        Metric::ResponseTime(Latency::P50) => Recipe::Latency("http_latency_p50"),
+        Metric::ResponseTime(Latency::P90) => Recipe::Latency("http_latency_p90"),
+        Metric::ResponseTime(Latency::P95) => Recipe::Latency("http_latency_p95"),
+        Metric::ResponseTime(Latency::P99) => Recipe::Latency("http_latency_p99"),
         Metric::InFlight => Recipe::Plain("http_in_flight"),
         Metric::Crashes => Recipe::Growth("crashes"),
         Metric::Custom(_) => Recipe::OfTheApp,
@@ -55,6 +58,7 @@ impl Recipe {
         let (first, second) = match self {
             Self::Plain(name) | Self::Mebibytes(name) | Self::Growth(name) => (Some(name), None),
             Self::Share(part, whole) => (Some(part), Some(whole)),
+            Self::Latency(name) => (Some(name), Some(REQUESTS)),
             Self::OfTheApp => (None, None),
         };
         first.into_iter().chain(second)
@@ -83,6 +87,7 @@ impl Recipe {
                 .collect(),
             Self::Share(part, whole) => shares(of(part), of(whole)),
             Self::Growth(name) => growth(of(name)),
+            Self::Latency(name) => with_idle(of(name), of(REQUESTS)),
             Self::OfTheApp => Vec::new(),
         };
         all.into_iter().filter(|(at, _)| *at > after).collect()
@@ -103,6 +108,14 @@ fn shares(part: &[(Second, Milli)], whole: &[(Second, Milli)]) -> Vec<(Second, M
         Some((*at, narrow(share)))
     };
     part.iter().filter_map(share).collect()
+}
+
+/// The latencies, and 0 for each second that is known to have had no request.
+fn with_idle(latencies: &[(Second, Milli)], requests: &[(Second, Milli)]) -> Points {
+    let idle = requests.iter().filter(|(_, count)| *count == 0);
+    let mut all: Points = latencies.iter().chain(idle).copied().collect();
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all
 }
 
 /// A counter that began anew grew by what it shows.
@@ -156,6 +169,19 @@ mod tests {
         let points: &[_] = &[(10, 0)];
         let samples = recipe(&Metric::Disk).samples(|_| Some(points), 0);
         assert_eq!(samples, []);
+    }
+
+    #[test]
+    fn a_second_without_requests_is_an_answer_and_one_that_nobody_knows_is_none() {
+        let latency: &[_] = &[(10, 40_000), (13, 60_000)];
+        let requests: &[_] = &[(10, 2_000), (11, 0), (13, 1_000)];
+        let series = |name: &str| match name {
+            "http_latency_p99" => Some(latency),
+            "http_requests" => Some(requests),
+            _ => None,
+        };
+        let samples = recipe(&Metric::ResponseTime(Latency::P99)).samples(series, 9);
+        assert_eq!(samples, [(10, 40_000), (11, 0), (13, 60_000)]);
     }
 
     #[test]
