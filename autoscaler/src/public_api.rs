@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cfx_process::clock::Clock;
+use cfx_process::http_client::innermost;
 use cfx_process::public_connector::PublicConnector;
 use cfx_process::tls::{self, TlsError};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, USER_AGENT};
@@ -361,14 +362,6 @@ fn garbled(what: &str, error: impl std::fmt::Display) -> CallError {
         what: what.to_owned(),
         detail: error.to_string(),
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// `a=b&c=d`, escaped.

@@ -5,8 +5,10 @@
 //! starts itself once more and execs from there.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::SigSet;
@@ -46,8 +48,17 @@ pub(crate) fn run_plain(arguments: &[OsString]) -> u8 {
     if let Err(status) = prepare(directory) {
         return status;
     }
-    let _not_run = Command::new(program).args(rest).exec();
+    if is_program(Path::new(program)) {
+        let _not_run = Command::new(program).args(rest).exec();
+    }
     exec(OsStr::new("bash"), &["-c".into(), line.clone()])
+}
+
+/// Does the file say by what it is run? `exec` would look for another shell for one that does not.
+fn is_program(path: &Path) -> bool {
+    let mut first = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && (first == *b"\x7fELF" || first.starts_with(b"#!"))
 }
 
 fn prepare(directory: &OsStr) -> Result<(), u8> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::curl;
-use crate::harness::{PASSWORD, Platform, cfx_binary, free_port, probe_app, text, wait};
+use crate::harness::{PASSWORD, Platform, cfx_binary, free_port, text, wait};
 
 const OUT: &str = "scale 40% if CPU >90% for 20s cool down 10s warm up 5s";
 const IN: &str = "scale in 50% if CPU <20% for 15s cool down 10s warm up 5s";
@@ -233,17 +233,7 @@ pub fn stock_plugin(platform: &Platform) {
         return;
     }
     let home = platform.space("plugged");
-    let source = probe_app(&platform.path("plugged-src"), "plugged", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-        ],
-    );
+    platform.push_probe(&home, "plugged", &[]);
     let api = format!("http://127.0.0.1:{}", platform.api);
     fs::create_dir_all(platform.path("cf-plugin-home")).expect("a folder");
     ok(platform, &["api", &api]);

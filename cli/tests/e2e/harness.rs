@@ -201,6 +201,14 @@ impl Platform {
         home
     }
 
+    /// Push a well-behaved probe app from source; what `cfx push` said.
+    pub fn push_probe(&self, home: &str, name: &str, more: &[&str]) -> String {
+        let source = probe_app(&self.path(&format!("{name}-src")), name, "well");
+        let manifest = format!("{source}/manifest.yml");
+        let words = [&["push", "-f", &manifest, "-p", &source], more];
+        self.ok_at(home, &words.concat())
+    }
+
     /// `GET` an app's route through the router.
     pub fn get(&self, host: &str, path: &str) -> std::io::Result<Answer> {
         curl::get(self.http, &format!("{host}.{}", self.domain), path, &[])

@@ -2,21 +2,11 @@
 
 use std::time::Duration;
 
-use crate::harness::{Platform, free_port, probe_app, probe_image, text, wait};
+use crate::harness::{Platform, free_port, probe_image, text, wait};
 
 pub fn pushed_routed_logged_and_scaled(platform: &Platform) {
     let home = platform.space("life");
-    let source = probe_app(&platform.path("life-src"), "life", "well");
-    let pushed = platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-        ],
-    );
+    let pushed = platform.push_probe(&home, "life", &[]);
     assert!(
         pushed.contains(&format!("life.{}:{}", platform.domain, platform.http)),
         "push ends with the URL:\n{pushed}"
@@ -82,18 +72,7 @@ pub fn pushed_routed_logged_and_scaled(platform: &Platform) {
 
 pub fn sees_its_environment(platform: &Platform) {
     let home = platform.space("envs");
-    let source = probe_app(&platform.path("envs-src"), "envs", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-            "--no-start",
-        ],
-    );
+    platform.push_probe(&home, "envs", &["--no-start"]);
     platform.ok_at(&home, &["set-env", "envs", "GREETING", "hello \"you\""]);
     platform.ok_at(&home, &["start", "envs"]);
     platform.wait_for_app("envs");
@@ -144,17 +123,7 @@ pub fn sees_its_environment(platform: &Platform) {
 
 pub fn stops_and_comes_back(platform: &Platform) {
     let home = platform.space("stop");
-    let source = probe_app(&platform.path("stop-src"), "stopper", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-        ],
-    );
+    platform.push_probe(&home, "stopper", &[]);
     platform.wait_for_app("stopper");
     platform.ok_at(&home, &["stop", "stopper"]);
     let gone = wait(Duration::from_secs(30), || {
@@ -200,19 +169,7 @@ pub fn docker_image_runs(platform: &Platform) {
 
 pub fn one_instance_is_restarted_alone(platform: &Platform) {
     let home = platform.space("single");
-    let source = probe_app(&platform.path("single-src"), "single", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-            "-i",
-            "2",
-        ],
-    );
+    platform.push_probe(&home, "single", &["-i", "2"]);
     let guids = || {
         let bodies: std::collections::BTreeMap<String, String> = (0..20)
             .filter_map(|_| platform.get("single", "/").ok())
@@ -237,17 +194,7 @@ pub fn one_instance_is_restarted_alone(platform: &Platform) {
 
 pub fn apps_reach_each_other(platform: &Platform) {
     let home = platform.space("talk");
-    let source = probe_app(&platform.path("talk-src"), "callee", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-        ],
-    );
+    platform.push_probe(&home, "callee", &[]);
     platform.ok_at(
         &home,
         &[
@@ -303,17 +250,7 @@ pub fn apps_reach_each_other(platform: &Platform) {
 
 pub fn why_explains(platform: &Platform) {
     let home = platform.space("why");
-    let source = probe_app(&platform.path("why-src"), "giant", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-        ],
-    );
+    platform.push_probe(&home, "giant", &[]);
     platform.wait_for_app("giant");
     let here = platform.ok_at(&home, &["why", "giant/0"]);
     assert!(here.contains("cell"), "{here}");
@@ -352,19 +289,7 @@ pub fn second_start_in_use() {
 pub fn clean_stop_and_return() {
     let mut platform = Platform::start(2);
     let home = platform.space("back");
-    let source = probe_app(&platform.path("back-src"), "back", "well");
-    platform.ok_at(
-        &home,
-        &[
-            "push",
-            "-f",
-            &format!("{source}/manifest.yml"),
-            "-p",
-            &source,
-            "-i",
-            "3",
-        ],
-    );
+    platform.push_probe(&home, "back", &["-i", "3"]);
     platform.wait_for_app("back");
     platform.stop();
     assert_eq!(

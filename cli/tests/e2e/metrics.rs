@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use crate::harness::{Platform, probe_app, text, wait};
+use crate::harness::{Platform, text, wait};
 
 /// Requests that are sent and must be counted, all of them and no other.
 const REQUESTS: u32 = 25;
 
 pub fn queried_within_seconds(platform: &Platform) {
     let home = platform.space("numbers");
-    let source = probe_app(&platform.path("numbers-src"), "numbers", "well");
-    let manifest = format!("{source}/manifest.yml");
-    platform.ok_at(&home, &["push", "-f", &manifest, "-p", &source]);
+    platform.push_probe(&home, "numbers", &[]);
     platform.wait_for_app("numbers");
     let guid = platform.ok_at(&home, &["app", "numbers", "--guid"]);
     let guid = guid.trim();

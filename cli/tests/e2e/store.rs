@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Platform, cfx_binary, probe_app, text};
+use crate::harness::{Platform, cfx_binary, text};
 
 /// One byte in each so many is flipped, so that one hits a record and not only what is unused.
 const FLIP_STEP: usize = 512;
@@ -13,9 +13,7 @@ const FLIP_STEP: usize = 512;
 pub fn damaged_and_restored() {
     let mut platform = Platform::start(1);
     let home = platform.space("vault");
-    let source = probe_app(&platform.path("vault-src"), "vault", "well");
-    let manifest = format!("{source}/manifest.yml");
-    platform.ok_at(&home, &["push", "-f", &manifest, "-p", &source]);
+    platform.push_probe(&home, "vault", &[]);
     platform.wait_for_app("vault");
     let apps = app_names(&platform, &home);
     let data = platform.path("data").display().to_string();

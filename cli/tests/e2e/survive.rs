@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::harness::{Platform, probe_app, wait};
+use crate::harness::{Platform, wait};
 
 /// Instances made ahead.
 const WARM: usize = 3;
@@ -25,9 +25,7 @@ pub fn engine_and_agent_killed() {
     ];
     let mut platform = Platform::start_with(1, &flags);
     let home = platform.space("kills");
-    let source = probe_app(&platform.path("stays-src"), "stays", "well");
-    let manifest = format!("{source}/manifest.yml");
-    platform.ok_at(&home, &["push", "-f", &manifest, "-p", &source, "-i", "3"]);
+    platform.push_probe(&home, "stays", &["-i", "3"]);
     let before = platform.instances("stays", 3);
     let containers = settled(&engine, 3 + WARM);
 

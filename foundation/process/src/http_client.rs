@@ -283,7 +283,9 @@ fn garbled(what: &str, error: &dyn std::fmt::Display) -> LinkError {
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The error that all others came of: what a person can act on.
+#[must_use]
+pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
