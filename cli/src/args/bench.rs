@@ -18,7 +18,8 @@ Examples:
   cfx bench router --json   requests a CPU-second, against a direct connection
   cfx bench load            what `cfx load` measures, against a server of known delay
   cfx bench planner         placements a CPU-second, against a bare heap
-  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells")]
+  cfx bench controller      250,000 instances made durable and dispatched to 1,000 cells
+  cfx bench rules           rules evaluated a CPU-second, and a week played back")]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) what: BenchCommand,
@@ -35,6 +36,7 @@ pub(crate) enum BenchCommand {
     Load(BenchLoadArgs),
     Planner(BenchPlannerArgs),
     Controller(BenchControllerArgs),
+    Rules(BenchRulesArgs),
     /// A process that only waits: the floor of `idle`
     #[command(hide = true)]
     Bare,
@@ -200,6 +202,17 @@ pub(crate) struct BenchPlannerArgs {
     /// Instances of all apps together
     #[arg(long, default_value_t = 250_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) instances: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Rules evaluated in a CPU-second, and a week of samples played back
+#[derive(Debug, Args)]
+pub(crate) struct BenchRulesArgs {
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

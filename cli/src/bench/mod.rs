@@ -18,6 +18,7 @@ mod phases;
 mod planner;
 mod push;
 mod router;
+mod rules;
 mod start;
 mod truth;
 mod warm;
@@ -40,6 +41,7 @@ pub(crate) async fn bench(context: &Context, args: BenchArgs) -> Outcome {
         BenchCommand::Load(args) => Box::pin(truth::bench(context, &args)).await,
         BenchCommand::Delayed { micros } => delayed::serve(context, micros).await,
         BenchCommand::Planner(args) => planner::bench(context, &args),
+        BenchCommand::Rules(args) => rules::bench(context, &args),
         BenchCommand::Controller(args) => controller::bench(context, &args).await,
         BenchCommand::Bare => idle::bare(context).await,
         BenchCommand::Backend => backend::serve(context).await,

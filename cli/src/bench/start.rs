@@ -290,6 +290,12 @@ fn readings(args: &BenchStartArgs, outs: &[Out], ins: &[In], floor: Option<Floor
             0.0,
         ));
     }
+    all.extend(
+        ins.last()
+            .filter(|_| args.json)
+            .into_iter()
+            .flat_map(left_over),
+    );
     for (step, times) in outs
         .last()
         .map(|out| out.phases.table())
@@ -311,6 +317,25 @@ fn readings(args: &BenchStartArgs, outs: &[Out], ins: &[In], floor: Option<Floor
             || reading.measure.ends_with("durable")
     });
     all
+}
+
+/// What is on the machine after the scale-in, beside what was there before.
+fn left_over(last: &In) -> Vec<Reading> {
+    let [before, _, after] = last.resources.map(|it| it.named());
+    let count = |count: usize| vec![f64::from(u32::try_from(count).unwrap_or(u32::MAX))];
+    let both = after.into_iter().zip(before);
+    both.map(|((name, after), (_, before))| {
+        let name = format!("{name} after the scale-in");
+        Reading::new(
+            "start",
+            name,
+            "",
+            "before it all",
+            count(after),
+            count(before),
+        )
+    })
+    .collect()
 }
 
 fn show_phases(context: &Context, outs: &[Out]) {
