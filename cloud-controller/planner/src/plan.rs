@@ -121,7 +121,11 @@ pub enum EndReason {
 /// Why a run-once work cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Abandoned {
-    NoCell { waited_s: u64 },
+    NoCell {
+        waited_s: u64,
+        /// What ruled the cells out when it was last tried; whoever remembers that puts it in.
+        ruled_out: Arc<[RuledOut]>,
+    },
     CellLost(Arc<str>),
 }
 
@@ -201,7 +205,23 @@ impl fmt::Display for EndReason {
 impl fmt::Display for Abandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCell { waited_s } => write!(f, "no cell could take it for {waited_s} s"),
+            Self::NoCell {
+                waited_s,
+                ruled_out,
+            } => {
+                write!(f, "no cell could take it for {waited_s} s")?;
+                for (nth, out) in ruled_out.iter().enumerate() {
+                    let before = if nth == 0 { ": " } else { "; " };
+                    let cells = if out.cells == 1 { "cell" } else { "cells" };
+                    let constraint = out.constraint.as_str();
+                    write!(
+                        f,
+                        "{before}{} {cells}: {constraint}, {}",
+                        out.cells, out.detail
+                    )?;
+                }
+                Ok(())
+            }
             Self::CellLost(cell) => write!(f, "{cell}, where it ran, does not answer"),
         }
     }

@@ -1,6 +1,7 @@
 //! Works that run once: tasks and stagings. They are started at most once (I11): when the cell
 //! that has one is lost, the work is given up rather than started again elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::convergence::{Request, View, Wishes, advance};
@@ -21,6 +22,7 @@ pub(crate) fn converge<'a>(run: &'a RunOnce, view: &View<'_>, wishes: &mut Wishe
             work: run.work,
             why: Abandoned::NoCell {
                 waited_s: run.age.as_secs(),
+                ruled_out: Arc::default(),
             },
         }),
         (None, true) => wishes.requests.push(Request {

@@ -119,7 +119,8 @@ impl Driver {
             self.sweep(follower, &moment);
             follower.swept = now;
         }
-        let plan = follower.mirror.planner.plan(now, self.ids.number());
+        let mut plan = follower.mirror.planner.plan(now, self.ids.number());
+        self.insight.explain(&mut plan);
         if self.insight.learn(&plan) {
             self.events.mode_changed(plan.mode);
         }

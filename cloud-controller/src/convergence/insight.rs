@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cfx_planner::plan::{self, Action, Cause, Choice, Mode, Plan, Unplaced};
+use cfx_planner::plan::{self, Abandoned, Action, Cause, Choice, Mode, Plan, Unplaced};
 use cfx_planner::snapshot::Work;
 use cfx_protocol::id::{AssignmentGuid, ProcessGuid};
 use parking_lot::RwLock;
@@ -64,6 +64,20 @@ impl Insight {
         self.0.read().mode
     }
 
+    /// Say of what is given up why no cell could take it: the plan before knew.
+    pub(super) fn explain(&self, plan: &mut Plan) {
+        for action in &mut plan.actions {
+            if let Action::Abandon {
+                work,
+                why: Abandoned::NoCell { ruled_out, .. },
+            } = action
+                && let Some(unplaced) = self.0.read().unplaced.get(&(*work, 0))
+            {
+                *ruled_out = Arc::clone(&unplaced.ruled_out);
+            }
+        }
+    }
+
     /// Take over a plan. True: the mode has changed.
     pub(super) fn learn(&self, plan: &Plan) -> bool {
         let mut inner = self.0.write();
@@ -86,5 +100,57 @@ impl Insight {
     pub(super) fn retain(&self, present: &BTreeSet<AssignmentGuid>) {
         let mut inner = self.0.write();
         inner.placed.retain(|guid, _| present.contains(guid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cfx_planner::constraint::{Constraint, RuledOut};
+    use cfx_protocol::id::BuildGuid;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_tells_what_ruled_the_cells_out() {
+        let work = Work::Staging(BuildGuid(uuid::Uuid::from_u128(1)));
+        let ruled_out = |constraint, cells, detail: &str| RuledOut {
+            constraint,
+            cells,
+            detail: detail.to_owned(),
+        };
+        let mut tried = Plan {
+            actions: Vec::new(),
+            unplaced: vec![Unplaced {
+                work,
+                index: 0,
+                cells: 3,
+                ruled_out: Arc::new([
+                    ruled_out(Constraint::Draining, 1, "is being drained"),
+                    ruled_out(Constraint::Disk, 2, "needs 4096M, most free is 9M"),
+                ]),
+            }],
+            mode: Mode::Normal,
+        };
+        let insight = Insight::default();
+        insight.explain(&mut tried);
+        insight.learn(&tried);
+        let why = Abandoned::NoCell {
+            waited_s: 60,
+            ruled_out: Arc::default(),
+        };
+        let mut plan = Plan {
+            actions: vec![Action::Abandon { work, why }],
+            unplaced: Vec::new(),
+            mode: Mode::Normal,
+        };
+        insight.explain(&mut plan);
+        let Action::Abandon { why, .. } = &plan.actions[0] else {
+            panic!("{:?}", plan.actions);
+        };
+        assert_eq!(
+            why.to_string(),
+            "no cell could take it for 60 s: 1 cell: draining, is being drained; \
+             2 cells: disk, needs 4096M, most free is 9M"
+        );
     }
 }
