@@ -222,6 +222,8 @@ impl Docker {
         layer::release(&directory).map_err(|error| local("release a layer", &error))?;
         let id = container_name(name);
         let action = "remove a container";
+        // Never closed: an error is no reason not to remove.
+        let _turn = self.removals.acquire().await.ok();
         // `v`: volumes that the image declares are made without anybody asking for them.
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
@@ -235,8 +237,8 @@ impl Docker {
         match removed.await? {
             Ok(()) => {}
             Err(error) if call::status(&error) == Some(404) => {}
-            // Another call is at it.
-            Err(error) if call::status(&error) == Some(409) => {}
+            // Also 409, while an earlier call is still at it: that one may fail, and then the
+            // container stays for whoever asks again.
             Err(error) => return Err(call::failed(action, &error)),
         }
         match std::fs::remove_dir_all(directory) {

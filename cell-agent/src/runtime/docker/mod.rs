@@ -22,7 +22,7 @@ use cfx_process::clock::Clock;
 use cfx_process::supervisor::Supervisor;
 use cfx_protocol::id::CellGuid;
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 
 use super::cgroup::Book;
 use super::{
@@ -32,6 +32,8 @@ use super::{
 
 /// Where Debian's engine listens.
 pub const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
+/// A removal mostly waits for the kernel.
+const REMOVALS_PER_CORE: usize = 4;
 
 /// The name that errors and registrations carry.
 const NAME: &str = "docker";
@@ -58,6 +60,8 @@ pub struct Docker {
     counters: Book,
     /// Containers that wait as nobody's.
     ahead: Mutex<HashMap<ContainerName, Container>>,
+    /// Removals at once: hundreds together keep the engine from seeing that anything has ended.
+    removals: Semaphore,
     exits: Mutex<Option<mpsc::Receiver<ContainerName>>>,
 }
 
@@ -82,9 +86,15 @@ impl Docker {
             host_image: OnceCell::new(),
             counters: Book::new(),
             ahead: Mutex::default(),
+            removals: Semaphore::new(removals_at_once()),
             exits: Mutex::new(Some(exits)),
         }))
     }
+}
+
+fn removals_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores * REMOVALS_PER_CORE
 }
 
 /// Something failed on this side of the engine's socket.
