@@ -178,8 +178,9 @@ impl Pool {
     }
 
     fn made(&mut self, profile: &Profile) {
-        let place = self.making.iter().position(|one| one == profile);
-        place.map(|place| self.making.swap_remove(place));
+        if let Some(place) = self.making.iter().position(|one| one == profile) {
+            self.making.swap_remove(place);
+        }
     }
 
     fn count(&self, profile: &Profile) -> usize {

@@ -12,7 +12,7 @@ use crate::ast::{
 use crate::digest;
 use crate::policy::{Asked, CheckedRule, CheckedSchedule, Leaf, Policy};
 use crate::units::{ONE, VALUE_MAX};
-use crate::window::{Aspect, Need};
+use crate::window::{Aspect, Mark, Need};
 
 /// Most rules of an app: a decision record names each, and nobody can follow more.
 pub const RULES_MAX: usize = 32;
@@ -71,10 +71,32 @@ pub fn check(document: Document) -> Result<Policy, CheckError> {
         schedules: schedules.collect::<Result<_, _>>()?,
         fingerprint: digest::of_text(&document.to_string()),
         document,
-        rules,
         limits,
+        marks: marks(&rules, &needs),
+        rules,
         needs,
     })
+}
+
+/// The first comparison that looks at each need.
+fn marks(rules: &[CheckedRule], needs: &[Need]) -> Vec<Option<Mark>> {
+    let mut marks = vec![None; needs.len()];
+    for rule in rules {
+        mark(&rule.asked, needs, &mut marks);
+    }
+    marks
+}
+
+fn mark(asked: &Asked, needs: &[Need], marks: &mut [Option<Mark>]) {
+    match asked {
+        Asked::And(parts) | Asked::Or(parts) => {
+            parts.iter().for_each(|part| mark(part, needs, marks));
+        }
+        Asked::Is(leaf) if needs[leaf.need].aspect != Aspect::Mean => {
+            marks[leaf.need].get_or_insert_with(|| Mark::of(&leaf.comparison));
+        }
+        Asked::Is(_) => {}
+    }
 }
 
 /// The policy's own, or as wide as its rules', or the default.

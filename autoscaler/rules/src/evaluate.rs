@@ -102,18 +102,19 @@ fn strongest(parts: &[Asked], rule: &Rule, view: View<'_>, strength: fn(&Truth) 
 struct Question<'a> {
     leaf: &'a Leaf,
     need: &'a Need,
-    mark: Option<Mark>,
+    /// Do tracks keep the answer to it?
+    is_marked: bool,
     view: View<'a>,
 }
 
 impl<'a> Question<'a> {
     fn new(leaf: &'a Leaf, view: View<'a>) -> Self {
         let need = &view.window.needs()[leaf.need];
-        let mark = view.window.mark(leaf.need);
+        let is_marked = view.window.mark(leaf.need) == Some(Mark::of(&leaf.comparison));
         Self {
             leaf,
             need,
-            mark,
+            is_marked,
             view,
         }
     }

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::ast::{Comparison, Document, Range, Rule, Schedule};
 use crate::check::{self, CheckError};
 use crate::parse::{self, ParseError};
-use crate::window::{Aspect, Mark, Need};
+use crate::window::{Mark, Need};
 
 /// The rules, limits and schedules of one app.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -20,6 +20,9 @@ pub struct Policy {
     pub(crate) limits: Range,
     pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) needs: Vec<Need>,
+    /// For each need the comparison that tracks keep the answer to: the first one that looks at it.
+    /// None for means, which are compared together and not one by one.
+    pub(crate) marks: Vec<Option<Mark>>,
     pub(crate) fingerprint: u64,
 }
 
@@ -37,15 +40,6 @@ pub(crate) enum Asked {
     Is(Leaf),
     And(Vec<Asked>),
     Or(Vec<Asked>),
-}
-
-impl Asked {
-    fn leaves(&self) -> Vec<&Leaf> {
-        match self {
-            Self::Is(leaf) => vec![leaf],
-            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::leaves).collect(),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -110,19 +104,6 @@ impl Policy {
     #[must_use]
     pub fn needs(&self) -> &[Need] {
         &self.needs
-    }
-
-    /// For each need the comparison that tracks keep the answer to: the first one that looks at it.
-    /// Means are compared together, not one by one.
-    pub(crate) fn marks(&self) -> Vec<Option<Mark>> {
-        let mut marks = vec![None; self.needs.len()];
-        for leaf in self.rules.iter().flat_map(|rule| rule.asked.leaves()) {
-            if self.needs[leaf.need].aspect != Aspect::Mean {
-                let Comparison { op, threshold, .. } = leaf.comparison;
-                marks[leaf.need].get_or_insert(Mark { op, threshold });
-            }
-        }
-        marks
     }
 
     /// The canonical sentence of each rule.

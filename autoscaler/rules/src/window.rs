@@ -105,7 +105,7 @@ impl Window {
         let needs = policy.needs().iter().map(|need| need.at_least(step_s));
         Self {
             needs: needs.collect(),
-            marks: policy.marks(),
+            marks: policy.marks.clone(),
             step_s,
             size: 0,
             seats: Vec::new(),
@@ -139,7 +139,7 @@ impl Window {
     #[must_use]
     pub fn fits(&self, policy: &Policy) -> bool {
         let wanted = policy.needs().iter().map(|need| need.at_least(self.step_s));
-        wanted.eq(self.needs.iter().cloned()) && policy.marks() == self.marks
+        wanted.eq(self.needs.iter().cloned()) && policy.marks == self.marks
     }
 
     /// Who is wanted and who runs. An instance that started again loses its samples, one that is

@@ -21,13 +21,11 @@ const STATUS_LAUNCHER_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let entry = match arguments.get(1).and_then(|first| first.to_str()) {
-        Some(app::ENTRY_FLAG) => Some(entry::run as fn(&[_]) -> u8),
-        Some(app::PLAIN_FLAG) => Some(entry::run_plain as fn(&[_]) -> u8),
-        _ => None,
-    };
-    if let Some(entry) = entry {
-        return ExitCode::from(entry(arguments.get(2..).unwrap_or_default()));
+    let rest = arguments.get(2..).unwrap_or_default();
+    match arguments.get(1).and_then(|first| first.to_str()) {
+        Some(app::ENTRY_FLAG) => return ExitCode::from(entry::run(rest)),
+        Some(app::PLAIN_FLAG) => return ExitCode::from(entry::run_plain(rest)),
+        _ => {}
     }
     let directory = arguments
         .get(1)

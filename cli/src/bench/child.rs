@@ -107,8 +107,15 @@ pub(super) fn own_cpu_seconds() -> Outcome<f64> {
     cpu_seconds("/proc/self/stat")
 }
 
+/// What the work comes to, and the CPU time of this thread that it took, seconds.
+pub(super) fn timed<T>(work: impl FnOnce() -> T) -> Outcome<(T, f64)> {
+    let began = thread_cpu_seconds()?;
+    let made = std::hint::black_box(work());
+    Ok((made, thread_cpu_seconds()? - began))
+}
+
 /// CPU time of this thread so far, seconds, to the nanosecond.
-pub(super) fn thread_cpu_seconds() -> Outcome<f64> {
+fn thread_cpu_seconds() -> Outcome<f64> {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
     let time = time.map_err(|error| Failure::new(format!("no CPU time: {error}")))?;
     Ok(std::time::Duration::from(time).as_secs_f64())

@@ -36,7 +36,7 @@ pub(super) async fn run(load: Load<'_>, clock: &Clock) -> Outcome<u64> {
     let stop = Shutdown::new();
     let supervisor = Supervisor::new("load", stop.clone());
     let (answered, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let request: Arc<str> = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", load.host).into();
+    let request: Arc<str> = get(load.host).into();
     for _ in 0..load.connections {
         let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
         let (request, stop) = (Arc::clone(&request), stop.clone());
@@ -60,11 +60,16 @@ pub(super) async fn run(load: Load<'_>, clock: &Clock) -> Outcome<u64> {
     }
 }
 
+/// The question that all ask.
+pub(super) fn get(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
 /// Ask once on a connection of its own: is the answer a 200?
 pub(super) async fn answers(address: SocketAddr, host: &str) -> bool {
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let request = get(host);
         exchange(&mut stream, &request, &mut Vec::new()).await
     };
     matches!(
@@ -89,7 +94,7 @@ pub(super) async fn steady(
     tally: &Tally,
     stop: &Shutdown,
 ) {
-    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let request = get(host);
     let mut connection = None;
     while !stop.is_requested() {
         let status = ask_once(&mut connection, address, &request).await;

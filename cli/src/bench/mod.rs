@@ -142,6 +142,11 @@ fn quantity(value: f64, unit: &str) -> String {
     format!("{value:.decimals$} {unit}").trim_end().to_owned()
 }
 
+/// The value that so many of 100 do not exceed; there is at least one.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lab::{Deployed, Lab, Size};
-use super::{Reading, load, show};
+use super::{Reading, load, percentile, show};
 use crate::args::BenchNeighboursArgs;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -92,7 +92,7 @@ pub(super) async fn bench(context: &Context, args: &BenchNeighboursArgs) -> Outc
 
 /// The time within which 99 of 100 answers came, seconds. Every question must be answered.
 async fn p99(context: &Context, victim: &Deployed, seconds: u32) -> Outcome<f64> {
-    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", victim.host);
+    let request = load::get(&victim.host);
     let clock = &context.clock;
     let deadline = clock.monotonic() + Duration::from_secs(seconds.into());
     let (mut connection, mut times) = (None, Vec::new());
@@ -115,5 +115,5 @@ async fn p99(context: &Context, victim: &Deployed, seconds: u32) -> Outcome<f64>
         .next("measure longer, with --seconds"));
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[(times.len() - 1) * 99 / 100])
+    Ok(percentile(&times, 99))
 }

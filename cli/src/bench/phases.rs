@@ -7,6 +7,7 @@ use cfx_process::telemetry::START_TRACE;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::percentile;
 use crate::failure::{Failure, Outcome};
 
 /// The steps of a cell, in their order.
@@ -77,8 +78,7 @@ impl Phases {
         steps
             .filter_map(|step| {
                 let times = self.0.get(step).filter(|times| !times.is_empty())?;
-                let at = |part: usize| times[(times.len() - 1) * part / 100];
-                Some((step, [at(50), at(99), at(100)]))
+                Some((step, [50, 99, 100].map(|part| percentile(times, part))))
             })
             .collect()
     }

@@ -17,7 +17,7 @@ use cfx_protocol::id::{AppGuid, CellGuid, DropletGuid, OrgGuid, ProcessGuid};
 use cfx_protocol::link::CELL_LOST_MS;
 use uuid::Uuid;
 
-use super::child::{own_resident_mib, thread_cpu_seconds};
+use super::child::{own_resident_mib, timed};
 use super::{Reading, show};
 use crate::args::BenchPlannerArgs;
 use crate::context::Context;
@@ -57,13 +57,7 @@ struct Taken {
 impl Taken {
     fn round(&mut self, args: &BenchPlannerArgs) -> Outcome {
         let mut world = world(args);
-        let mut planner = Planner::new(Duration::ZERO);
-        for (guid, cell) in &world.cells {
-            planner.set_cell(*guid, cell.clone());
-        }
-        for process in &world.processes {
-            planner.set_process(process.clone());
-        }
+        let mut planner = planner_of(&world);
         let (plan, rate) = timed_plan(&mut planner, START, 1)?;
         self.fills.push(rate);
         self.heaps.push(heap_rate(args.cells, placed(&plan))?);
@@ -104,9 +98,8 @@ impl Taken {
         for (_, cell) in others {
             planner.hear(*cell, now);
         }
-        let began = thread_cpu_seconds()?;
-        let plan = planner.plan(now, 5);
-        self.losses.push((thread_cpu_seconds()? - began) * 1e3);
+        let (plan, took) = timed(|| planner.plan(now, 5))?;
+        self.losses.push(took * 1e3);
         let held = lost.iter().map(|(_, cell)| instances_on(world, **cell));
         let (replaced, expected) = (placed(&plan), held.sum::<usize>());
         if replaced != expected {
@@ -118,9 +111,8 @@ impl Taken {
             planner.hear(*cell, now);
         }
         drop(planner.plan(now, 6));
-        let began = thread_cpu_seconds()?;
-        drop(planner.plan(now, 7));
-        self.idle.push((thread_cpu_seconds()? - began) * 1e3);
+        let (_, took) = timed(|| drop(planner.plan(now, 7)))?;
+        self.idle.push(took * 1e3);
         Ok(())
     }
 
@@ -166,9 +158,7 @@ fn is_first<T>((nth, _): &(usize, T)) -> bool {
 
 /// A plan, and its placements for each second of CPU.
 fn timed_plan(planner: &mut Planner, now: Duration, seed: u64) -> Outcome<(Plan, f64)> {
-    let began = thread_cpu_seconds()?;
-    let plan = planner.plan(now, seed);
-    let took = thread_cpu_seconds()? - began;
+    let (plan, took) = timed(|| planner.plan(now, seed))?;
     if !plan.unplaced.is_empty() {
         let unplaced = plan.unplaced.len();
         return Err(Failure::new(format!(
@@ -183,13 +173,13 @@ fn timed_plan(planner: &mut Planner, now: Duration, seed: u64) -> Outcome<(Plan,
 fn heap_rate(cells: u32, placements: usize) -> Outcome<f64> {
     let all = (0..u64::from(cells)).map(|cell| Reverse((cell % 7, cell)));
     let mut heap: BinaryHeap<_> = all.collect();
-    let began = thread_cpu_seconds()?;
-    for nth in 0..placements {
-        if let Some(mut least) = heap.peek_mut() {
-            least.0.0 += 1 + nth as u64 % 13;
+    let (_, took) = timed(|| {
+        for nth in 0..placements {
+            if let Some(mut least) = heap.peek_mut() {
+                least.0.0 += 1 + nth as u64 % 13;
+            }
         }
-    }
-    let took = thread_cpu_seconds()? - began;
+    })?;
     std::hint::black_box(heap);
     Ok(count(placements) / took)
 }
@@ -203,9 +193,8 @@ fn scan_rate(world: &Snapshot) -> Outcome<f64> {
     for process in world.processes.iter().step_by(stride) {
         let seeker = ledger.seek(process.app, &process.shape);
         let chosen = ledger.choose(&seeker);
-        let began = thread_cpu_seconds()?;
-        let found = ledger.scan(&seeker).ok();
-        took += thread_cpu_seconds()? - began;
+        let (found, seconds) = timed(|| ledger.scan(&seeker).ok())?;
+        took += seconds;
         scanned += 1;
         if chosen != found {
             return Err(Failure::new(format!(
@@ -300,10 +289,8 @@ fn carry_out(world: &mut Snapshot, plan: &Plan) {
     }
 }
 
-/// What a planner that knows this world takes for each instance. It is one more planner, made while
-/// everything else is still held, so that hardly any of it lands in room that was given back.
-fn bytes_each(world: &Snapshot) -> Outcome<f64> {
-    let before = own_resident_mib()?;
+/// A planner that knows this world, and has planned nothing.
+fn planner_of(world: &Snapshot) -> Planner {
     let mut planner = Planner::new(Duration::ZERO);
     for (guid, cell) in &world.cells {
         planner.set_cell(*guid, cell.clone());
@@ -311,6 +298,14 @@ fn bytes_each(world: &Snapshot) -> Outcome<f64> {
     for process in &world.processes {
         planner.set_process(process.clone());
     }
+    planner
+}
+
+/// What a planner that knows this world takes for each instance. It is one more planner, made while
+/// everything else is still held, so that hardly any of it lands in room that was given back.
+fn bytes_each(world: &Snapshot) -> Outcome<f64> {
+    let before = own_resident_mib()?;
+    let mut planner = planner_of(world);
     drop(planner.plan(START, 2));
     let instances: usize = world.processes.iter().map(|it| it.intents.len()).sum();
     let grown_mib = own_resident_mib()? - before;

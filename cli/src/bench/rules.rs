@@ -10,7 +10,7 @@ use cfx_rules::units::{Milli, Second};
 use cfx_rules::window::Running;
 use cfx_rules::{Policy, State, Window, decide};
 
-use super::child::thread_cpu_seconds;
+use super::child::timed;
 use super::{Reading, show};
 use crate::args::BenchRulesArgs;
 use crate::context::Context;
@@ -65,8 +65,8 @@ pub(super) fn bench(context: &Context, args: &BenchRulesArgs) -> Outcome {
         let recording = week(instances);
         let (mut times, mut floors) = (Vec::new(), Vec::new());
         for _ in 0..args.rounds {
-            times.push(timed(|| backtest(&policy, &recording, 2))?);
-            floors.push(timed(|| highest(&recording))?);
+            times.push(timed(|| backtest(&policy, &recording, 2))?.1);
+            floors.push(timed(|| highest(&recording))?.1);
         }
         let what = format!("a week of minutes of {instances} instances played back");
         let is = "a bare loop over its samples";
@@ -96,7 +96,7 @@ fn window(policy: &Policy, instances: u32, cpu: Milli) -> Outcome<Window> {
 fn rate(policy: &Policy, window: &Window, instances: u32) -> Outcome<f64> {
     let (state, rounds) = (State::default(), WORK / instances);
     let mut acts = 0;
-    let seconds = timed(|| {
+    let ((), seconds) = timed(|| {
         for _ in 0..rounds {
             let (decision, _) = decide(&state, window, policy, NOW);
             acts += u32::from(decision.to != decision.from);
@@ -112,7 +112,7 @@ fn rate(policy: &Policy, window: &Window, instances: u32) -> Outcome<f64> {
 fn loop_rate(instances: u32, cpu: Milli) -> Outcome<f64> {
     let samples: Vec<Vec<Milli>> = (0..instances).map(|_| vec![cpu; BUCKETS]).collect();
     let rounds = WORK / instances;
-    let seconds = timed(|| {
+    let ((), seconds) = timed(|| {
         for _ in 0..rounds {
             for threshold in [90_000, 20_000] {
                 let above = |values: &Vec<Milli>| values.iter().all(|value| *value > threshold);
@@ -142,11 +142,4 @@ fn week(instances: u32) -> Recording {
 fn highest(recording: &Recording) -> Option<Milli> {
     let points = recording.series.iter().flat_map(|series| &series.points);
     points.map(|(_, value)| *value).max()
-}
-
-/// CPU seconds of this thread.
-fn timed<T>(work: impl FnOnce() -> T) -> Outcome<f64> {
-    let began = thread_cpu_seconds()?;
-    black_box(work());
-    Ok(thread_cpu_seconds()? - began)
 }

@@ -169,7 +169,7 @@ async fn scale_in(
     supervisor.join(JOIN_DEADLINE).await;
     // The instances that are left have their share of what is counted.
     deployed.scale(1).await?;
-    let last = settled_at(context, deployed, 1, (&before, rest_max)).await?;
+    let last = back_at(context, deployed, &before, rest_max).await?;
     after?;
     // Each settling ends with a rest.
     let took = context.clock.monotonic().saturating_sub(began);
@@ -223,15 +223,16 @@ async fn settled(
     }
 }
 
-/// The same until nothing is more than it was, or the time is up: then the table shows what is.
-async fn settled_at(
+/// Until one instance is left and nothing is more than it was, or the time is up: then the table
+/// shows what is.
+async fn back_at(
     context: &Context,
     deployed: &Deployed,
-    instances: u32,
-    (before, rest_max): (&Resources, Duration),
+    before: &Resources,
+    rest_max: Duration,
 ) -> Outcome<Resources> {
     let deadline = context.clock.monotonic() + STOP_TIMEOUT;
-    let mut now = settled(context, deployed, instances, rest_max).await?;
+    let mut now = settled(context, deployed, 1, rest_max).await?;
     while !now.is_back_at(before) && context.clock.monotonic() < deadline {
         context.clock.sleep(LOOK).await;
         now = Resources::read();
@@ -290,33 +291,25 @@ fn readings(args: &BenchStartArgs, outs: &[Out], ins: &[In], floor: Option<Floor
             0.0,
         ));
     }
-    all.extend(
-        ins.last()
-            .filter(|_| args.json)
-            .into_iter()
-            .flat_map(left_over),
-    );
-    for (step, times) in outs
-        .last()
-        .map(|out| out.phases.table())
-        .unwrap_or_default()
-    {
-        for (part, time) in ["p50", "p99", "max"].into_iter().zip(times) {
-            all.push(reading(
-                format!("command to {step}, {part}"),
-                "s",
-                vec![time],
-                0.0,
-            ));
-        }
+    // People see the rest in tables of its own.
+    if args.json {
+        all.extend(ins.last().map(left_over).unwrap_or_default());
+        let steps = outs.last().map(|out| steps(out, floor_is));
+        all.extend(steps.unwrap_or_default());
     }
-    // People see them in a table of their own.
-    all.retain(|reading| {
-        args.json
-            || !reading.measure.starts_with("command to ")
-            || reading.measure.ends_with("durable")
-    });
     all
+}
+
+/// When each step was reached, from the command on.
+fn steps(out: &Out, floor_is: &'static str) -> Vec<Reading> {
+    let table = out.phases.table().into_iter();
+    let parts = table.flat_map(|(step, times)| {
+        let parts = ["p50", "p99", "max"].into_iter().zip(times);
+        parts.map(move |(part, time)| (format!("command to {step}, {part}"), time))
+    });
+    parts
+        .map(|(name, time)| Reading::new("start", name, "s", floor_is, vec![time], vec![0.0]))
+        .collect()
 }
 
 /// What is on the machine after the scale-in, beside what was there before.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::floor;
 use super::lab::{Lab, Size};
-use super::{Reading, answers, show};
+use super::{Reading, answers, percentile, show};
 use crate::args::BenchWarmArgs;
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -36,9 +36,8 @@ pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
     let mut sorted = times.clone();
     sorted.sort_by(f64::total_cmp);
     let readings = [("p50", 50), ("p90", 90)].map(|(name, part)| {
-        let measure = format!("one more instance, command to first answer, {name} of");
-        let measure = format!("{measure} {}", times.len());
-        let at = (sorted.len() - 1) * part / 100;
+        let count = times.len();
+        let measure = format!("one more instance, command to first answer, {name} of {count}");
         Reading {
             values: times.clone(),
             ..Reading::new(
@@ -46,7 +45,7 @@ pub(super) async fn bench(context: &Context, args: &BenchWarmArgs) -> Outcome {
                 measure,
                 "s",
                 floor_is,
-                vec![sorted[at]],
+                vec![percentile(&sorted, part)],
                 vec![floor],
             )
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{text, wait};
+use crate::harness::{log_file, text, wait};
 
 /// Longest the engine may take to answer, or to end.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,11 +39,7 @@ impl Engine {
 
     /// Start it, or start it again on what the last one left.
     pub fn up(&mut self) {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .expect("a log");
+        let log = log_file(&self.path("log"));
         // A bridge of its own: with none, or with the default, it would end that of the machine's
         // engine.
         let child = Command::new("dockerd")

@@ -68,11 +68,7 @@ impl Platform {
 
     /// Start the process again in the same folder.
     pub fn up(&mut self) {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("up.log"))
-            .expect("a log");
+        let log = log_file(&self.path("up.log"));
         let child = Command::new(cfx_binary())
             .arg("up")
             .args(["--data", &self.path("data").display().to_string()])
@@ -307,6 +303,12 @@ impl Drop for Platform {
             self.stop();
         }
     }
+}
+
+/// The log of a process that may be started again.
+pub fn log_file(path: &Path) -> fs::File {
+    let file = fs::File::options().create(true).append(true).open(path);
+    file.expect("a log")
 }
 
 /// Ask until there is an answer or the deadline is over.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::curl::{self, Answer};
-use crate::harness::{PASSWORD, cfx_binary, free_port, text, wait};
+use crate::harness::{PASSWORD, cfx_binary, free_port, log_file, text, wait};
 
 const DOMAIN: &str = "roles.localhost";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -119,11 +119,7 @@ impl Roles {
     }
 
     fn serve(&self, role: &str) -> Child {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path(&format!("{role}.log")))
-            .expect("a log");
+        let log = log_file(&self.path(&format!("{role}.log")));
         Command::new(cfx_binary())
             .args([
                 "serve",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Platform, probe_app, wait};
+use crate::harness::{Platform, wait};
 
 const FLAGS: [&str; 2] = ["--runtime", "sandbox"];
 
@@ -15,10 +15,7 @@ pub fn without_an_engine() {
     let home = platform.space("boxes");
     let cells = platform.ok_at(&home, &["cells"]);
     assert!(cells.contains("sandbox"), "{cells}");
-    let source = probe_app(&platform.path("boxes-src"), "boxes", "well");
-    let manifest = format!("{source}/manifest.yml");
-    let push = ["push", "-f", &manifest, "-p", &source, "-i", "3"];
-    platform.ok_at(&home, &push);
+    platform.push_probe(&home, "boxes", &["-i", "3"]);
     let before = platform.instances("boxes", 3);
 
     // As after a crash of the platform: nothing was restarted.
@@ -38,7 +35,7 @@ pub fn without_an_engine() {
         groups(&platform).is_empty().then_some(())
     });
     assert!(gone.is_some(), "{:?}", groups(&platform));
-    platform.ok_at(&home, &["push", "-f", &manifest, "-p", &source]);
+    platform.push_probe(&home, "boxes", &[]);
     platform.wait_for_app("boxes");
     platform.stop();
     assert_eq!(

@@ -4,7 +4,7 @@ use super::{Question, Span, seconds};
 use crate::ast::{Comparison, Evidence, Rule, defaults};
 use crate::decision::Cause;
 use crate::units::{Milli, Second};
-use crate::window::{BLOCK, Mark, Seat, Track};
+use crate::window::{BLOCK, Seat, Track};
 
 /// Longest hole that is overlooked, in buckets.
 const HOLE_BUCKETS_MAX: u32 = 2;
@@ -70,7 +70,7 @@ impl<'a> Witness<'a> {
         span: &Span,
         question: &Question<'_>,
     ) -> Result<(), Cause> {
-        if self.is_marked(of, question) && self.track.mark_holds(self.first, span.end) {
+        if question.is_marked && self.track.mark_holds(self.first, span.end) {
             return match self.young {
                 true => Err(self.too_young(span, question)),
                 false => Ok(()),
@@ -106,15 +106,6 @@ impl<'a> Witness<'a> {
         }
         self.look_before(&mut coverage, span, question);
         coverage.judge(Some(self.index), span)
-    }
-
-    /// Is this the comparison that the track keeps the answer to?
-    fn is_marked(&self, of: &Comparison, question: &Question<'_>) -> bool {
-        question.mark
-            == Some(Mark {
-                op: of.op,
-                threshold: of.threshold,
-            })
     }
 
     /// A hole that reaches the beginning of the span goes on before it: whoever has never been

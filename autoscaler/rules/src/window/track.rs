@@ -3,7 +3,7 @@
 //! is asked most has its answer kept, so that it takes one.
 
 use super::{Aspect, Need};
-use crate::ast::Op;
+use crate::ast::{Comparison, Op};
 use crate::units::{Milli, Second};
 
 /// Marks a bucket without a sample. No sample has this value: see [`crate::units::VALUE_MAX`].
@@ -35,11 +35,18 @@ pub(crate) struct Track {
 /// The comparison of which each track knows since when it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Mark {
-    pub(crate) op: Op,
-    pub(crate) threshold: Milli,
+    op: Op,
+    threshold: Milli,
 }
 
 impl Mark {
+    pub(crate) fn of(comparison: &Comparison) -> Self {
+        Self {
+            op: comparison.op,
+            threshold: comparison.threshold,
+        }
+    }
+
     fn holds(self, value: Option<Milli>) -> bool {
         value.is_some_and(|value| self.op.holds(value, self.threshold))
     }

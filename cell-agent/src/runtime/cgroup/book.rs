@@ -34,15 +34,13 @@ impl Book {
         self.counters.lock().contains_key(&name)
     }
 
-    /// Begin to read those of this process; false when it has ended.
-    pub(in crate::runtime) fn open(&self, name: ContainerName, pid: u32) -> bool {
+    /// Begin to read those of this process; of one that has ended there is nothing to read.
+    pub(in crate::runtime) fn open(&self, name: ContainerName, pid: u32) {
         let place = Arc::clone(&self.files).try_acquire_many_owned(FILES).ok();
         let counters = Groups::of(pid).and_then(|groups| groups.open(place));
-        let Ok(counters) = counters else {
-            return false;
-        };
-        self.counters.lock().insert(name, Arc::new(counters));
-        true
+        if let Ok(counters) = counters {
+            self.counters.lock().insert(name, Arc::new(counters));
+        }
     }
 
     /// What they show; an error, and nothing is known of them any more, when their groups are gone.
